@@ -1,0 +1,40 @@
+# Waybill on one machine. `make help` says what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BUS ?= postgres
+WAREHOUSE ?= sandbox
+export BUS WAREHOUSE
+
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+MEMBERS := libs/events libs/runtime $(sort $(wildcard services/*)) sandboxes cli
+PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
+
+.PHONY: help
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+# --- installing ---------------------------------------------------------------------------
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit("Waybill needs Python 3.11 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): requirements.lock $(PROJECTS) | $(BIN)/uv
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
+	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## Make .venv from the hash-locked requirements
+
+.PHONY: lock
+lock: $(BIN)/uv ## Resolve requirements.lock again from the projects
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --group pyproject.toml:dev $(PROJECTS) \
+		$(foreach m,events runtime capture inventory payment fulfillment notification tracking sandboxes,--no-emit-package waybill-$(m)) \
+		--no-emit-package waybill --output-file requirements.lock
