@@ -1,0 +1,1 @@
+"""How Waybill stores, sends, consumes, projects, times and serves: ports, shells, adapters."""
