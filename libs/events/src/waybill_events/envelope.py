@@ -1,0 +1,147 @@
+"""What stands around every event: who, when, why, and where in which stream.
+
+On the bus an event travels as a CloudEvent 1.0 in binary mode: this envelope is the headers, the
+event's JSON the value (CloudEvents Kafka protocol binding 1.0.2, section 3.2).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+SPECVERSION = "1.0"
+DEFAULT_TENANT = "default"
+
+
+class StreamId(NamedTuple):
+    """A stream: one aggregate of one tenant. Written `tenant/category/id`."""
+
+    tenant: str
+    category: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.category}/{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "StreamId":
+        """The stream that `text` names.
+
+        Raises:
+            ValueError: the text has not three parts.
+        """
+        tenant, category, name = text.split("/", 2)
+        return cls(tenant, category, name)
+
+
+class InvalidEnvelope(ValueError):
+    """A message that is no event of ours; says which header is missing or wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One immutable event as it is stored and sent. `data` is its JSON text, byte for byte."""
+
+    event_id: str
+    type: str
+    stream: str
+    version: int
+    tenant: str
+    topic: str
+    key: str
+    occurred_at: datetime
+    causation_id: str
+    """The event or command that this one follows from."""
+    correlation_id: str
+    """What the whole journey is about: the order id, or the SKU for stock."""
+    actor: str
+    """`kind:id` of who wanted it: customer, staff, system, gateway, carrier, warehouse."""
+    origin: str
+    """`live`, `import` or `repair`: imports and repairs never notify."""
+    data: str
+
+
+def headers(event: Recorded) -> tuple[tuple[str, bytes], ...]:
+    """The CloudEvents headers of an event, in a fixed order."""
+    service = event.type.partition(".")[0]
+    pairs = (
+        ("ce_specversion", SPECVERSION),
+        ("ce_id", event.event_id),
+        ("ce_source", f"/waybill/{service}"),
+        ("ce_type", event.type),
+        ("ce_time", event.occurred_at.isoformat().replace("+00:00", "Z")),
+        ("ce_subject", event.key),
+        ("ce_dataschema", f"urn:waybill:schema:{event.type}"),
+        ("ce_partitionkey", event.key),
+        ("ce_stream", event.stream),
+        ("ce_streamversion", str(event.version)),
+        ("ce_tenant", event.tenant),
+        ("ce_causationid", event.causation_id),
+        ("ce_correlationid", event.correlation_id),
+        ("ce_actor", event.actor),
+        ("ce_origin", event.origin),
+        ("content-type", "application/json"),
+    )
+    return tuple((name, value.encode()) for name, value in pairs)
+
+
+def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -> Recorded:
+    """The event that a message of the bus carries.
+
+    Raises:
+        InvalidEnvelope: a header is missing, is not text, or is not what it should be.
+    """
+    try:
+        text = {name: raw.decode() for name, raw in pairs}
+        data = value.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidEnvelope(f"not UTF-8: {error.reason}") from error
+    try:
+        occurred_at = datetime.fromisoformat(text["ce_time"])
+        event = Recorded(
+            event_id=text["ce_id"],
+            type=text["ce_type"],
+            stream=text["ce_stream"],
+            version=int(text["ce_streamversion"]),
+            tenant=text["ce_tenant"],
+            topic=topic,
+            key=text["ce_partitionkey"],
+            occurred_at=occurred_at,
+            causation_id=text["ce_causationid"],
+            correlation_id=text["ce_correlationid"],
+            actor=text["ce_actor"],
+            origin=text["ce_origin"],
+            data=data,
+        )
+    except KeyError as error:
+        raise InvalidEnvelope(f"header {error.args[0]} is missing") from error
+    except ValueError as error:
+        raise InvalidEnvelope(str(error)) from error
+    if event.version < 1:
+        raise InvalidEnvelope(f"header ce_streamversion is {event.version}, not 1 or more")
+    if occurred_at.tzinfo is None:
+        raise InvalidEnvelope("header ce_time has no time zone")
+    return event
+
+
+def structured(event: Recorded, data: Mapping[str, object]) -> dict[str, object]:
+    """The event as a CloudEvent in structured mode, with its stream and version."""
+    return {
+        "specversion": SPECVERSION,
+        "id": event.event_id,
+        "source": f"/waybill/{event.type.partition('.')[0]}",
+        "type": event.type,
+        "time": event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "subject": event.key,
+        "dataschema": f"urn:waybill:schema:{event.type}",
+        "datacontenttype": "application/json",
+        "partitionkey": event.key,
+        "stream": event.stream,
+        "streamversion": event.version,
+        "tenant": event.tenant,
+        "causationid": event.causation_id,
+        "correlationid": event.correlation_id,
+        "actor": event.actor,
+        "origin": event.origin,
+        "data": data,
+    }

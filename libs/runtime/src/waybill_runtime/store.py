@@ -1,0 +1,436 @@
+"""A service's store: streams of events, and all that must commit together with them.
+
+One transaction holds everything that one decision changes: events and their place in the outbox,
+consumer positions, inbox, jobs, documents, answers. Two adapters (Postgres, memory) under one
+conformance suite. Stream ids are text as `waybill_events.envelope.StreamId` writes them.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from waybill_events.envelope import Recorded
+from waybill_runtime.bus import Partition
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer in time. Nothing of the transaction was committed."""
+
+
+class CommitUnknown(Exception):
+    """The connection was lost during COMMIT: it may or may not have happened.
+
+    Never retried blindly: the caller looks by idempotency key, event id or position.
+    """
+
+
+class VersionConflict(Exception):
+    """Another transaction wrote the stream first. Retry the whole load, decide and append."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"stream {stream} was written by another transaction")
+        self.stream = stream
+
+
+class LockTimeout(Exception):
+    """A row stayed locked longer than the store's lock time-out. Retry the whole transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream as loaded: `events` are those after the snapshot, in order.
+
+    Version 0 with no events is a stream that does not exist yet.
+    """
+
+    version: int
+    snapshot: str | None
+    events: Sequence[Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamWrite:
+    """Events to append to one stream that stands at `expected_version`.
+
+    `snapshot`, when given, is the folded state after these events, as JSON text.
+    """
+
+    stream: str
+    expected_version: int
+    events: Sequence[Recorded]
+    snapshot: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """An outbox row: `position` orders the rows of one stream as they were committed."""
+
+    position: int
+    event: Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Move a consumer's position on, if its owner is still the one of this epoch."""
+
+    epoch: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """A partition taken: later epochs fence earlier ones off."""
+
+    epoch: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Work that is due at a time: a timer, or an effect outside to be carried out.
+
+    Scheduling an id that exists replaces it: due time, payload, and attempts back to 0.
+    """
+
+    id: str
+    kind: str
+    due_at: datetime
+    payload: str = "{}"
+    """JSON text; no personal data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedJob:
+    """A due job that is ours until its lease ends; `attempt` counts from 1.
+
+    Carries the database's `now`, by which timers are decided.
+    """
+
+    id: str
+    kind: str
+    due_at: datetime
+    payload: str
+    attempt: int
+    token: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A keyed JSON text of a view, with the attributes it may be found by.
+
+    `version` is the version of its source that it shows; it only grows.
+    """
+
+    body: str
+    version: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stored answer to a request: replayed byte for byte."""
+
+    fingerprint: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """A delivery that could not be applied, kept in arrival order behind its key."""
+
+    position: int
+    key: str
+    reason: str
+    partition: Partition
+    offset: int
+    headers: Sequence[tuple[str, bytes]]
+    value: bytes
+    parked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits, and for how long the oldest has (0.0 when nothing does)."""
+
+    count: int
+    oldest_s: float
+
+
+class Streams(Protocol):
+    """Events with expected versions, and the outbox that is written with them."""
+
+    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, Stream]:
+        """Every stream asked for, missing ones at version 0.
+
+        With `lock`, rows are locked in sorted order until the transaction ends, so that an
+        append after it cannot conflict on a stream that existed.
+        """
+        ...
+
+    async def append(self, writes: Sequence[StreamWrite]) -> None:
+        """Append to many streams at once, and put every event into the outbox.
+
+        Raises:
+            VersionConflict: a stream is not at its expected version; the transaction must end.
+        """
+        ...
+
+    async def unpublished(self, limit: int) -> Sequence[Unpublished]:
+        """What is still to be sent, found by flag, in an order that keeps each stream's."""
+        ...
+
+    async def published(self, positions: Sequence[int]) -> None:
+        """These were acknowledged by the bus; may be told twice."""
+        ...
+
+    async def outbox_backlog(self) -> Backlog: ...
+
+    def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
+        """Every event of the store (or of one category), each stream in order, from its first."""
+        ...
+
+    async def stream_ids(
+        self, tenant: str, category: str, *, after: str, limit: int
+    ) -> Sequence[str]:
+        """Streams of a category whose id is greater than `after`, in order."""
+        ...
+
+
+class Inbox(Protocol):
+    """What a consumer has taken: fenced positions, and the last version of each source stream."""
+
+    async def take(
+        self, consumer: str, partitions: Collection[Partition]
+    ) -> Mapping[Partition, Ownership]:
+        """Own these from now on: each epoch grows by one, and older owners are fenced off."""
+        ...
+
+    async def advance(
+        self, consumer: str, moves: Mapping[Partition, Advance]
+    ) -> Mapping[Partition, int]:
+        """Compare-and-set of positions: answers the next offset as it stood before.
+
+        A partition that is missing in the answer belongs to another epoch: stop owning it.
+        Positions never go back. Rows are locked in sorted order until the transaction ends.
+        """
+        ...
+
+    async def positions(self, consumer: str) -> Mapping[Partition, int]: ...
+
+    async def seen(self, consumer: str, sources: Collection[str]) -> Mapping[str, int]:
+        """The last version taken of each source stream; unknown streams are left out."""
+        ...
+
+    async def mark(self, consumer: str, versions: Mapping[str, int]) -> None:
+        """These versions were taken; never goes back."""
+        ...
+
+    async def forget(self, consumer: str) -> None:
+        """Drop the consumer's positions and marks: for projections that are built again."""
+        ...
+
+
+class Jobs(Protocol):
+    """Timers and effects, due by the database's clock."""
+
+    async def schedule(self, jobs: Sequence[Job]) -> None: ...
+
+    async def cancel(self, ids: Collection[str]) -> None:
+        """Unknown ids are fine: the job has run."""
+        ...
+
+    async def claim(
+        self, kinds: Collection[str], *, limit: int, lease_s: float
+    ) -> Sequence[ClaimedJob]:
+        """Due jobs that nobody holds, oldest first; two claimers never get the same one.
+
+        A job that is neither finished nor retried within its lease is claimed again.
+        """
+        ...
+
+    async def finish(self, tokens: Collection[str]) -> int:
+        """Drop claimed jobs; answers how many were still ours."""
+        ...
+
+    async def retry(self, token: str, delay_s: float) -> None:
+        """Let a claimed job become due again after a delay."""
+        ...
+
+    async def next_due_s(self, kinds: Collection[str]) -> float | None:
+        """Seconds until the next of these is due (0.0 when one is); None when there is none."""
+        ...
+
+    async def job_backlog(self) -> Mapping[str, Backlog]:
+        """Due jobs by kind."""
+        ...
+
+
+class Documents(Protocol):
+    """Keyed documents by view: read models in generations, and small records of a service's own.
+
+    Every call takes the tenant and the view; `generation` None means the one that is live.
+    """
+
+    async def get(
+        self, tenant: str, view: str, keys: Collection[str], *, generation: int | None = None
+    ) -> Mapping[str, Document]: ...
+
+    async def put(
+        self,
+        tenant: str,
+        view: str,
+        documents: Mapping[str, Document],
+        *,
+        generation: int | None = None,
+    ) -> None: ...
+
+    async def drop(self, tenant: str, view: str, keys: Collection[str]) -> None: ...
+
+    async def find(  # noqa: PLR0913 - a query has this many sides
+        self,
+        tenant: str,
+        view: str,
+        attributes: Mapping[str, str],
+        *,
+        after: str | None = None,
+        descending: bool = False,
+        limit: int = 20,
+    ) -> Sequence[tuple[str, Document]]:
+        """Documents that have all these attributes, in key order, beyond the key `after`."""
+        ...
+
+    async def generation(self, view: str) -> int:
+        """The live generation; 1 for a view never rebuilt."""
+        ...
+
+    async def share_view(self, views: Collection[str]) -> None:
+        """Keep the views' live generations as they are until this transaction ends."""
+        ...
+
+    async def switch_generation(self, view: str, generation: int) -> None:
+        """Make a generation live. Waits for every transaction that shares the view."""
+        ...
+
+    async def drop_generation(self, view: str, generation: int) -> None: ...
+
+    async def digest(self, view: str, generation: int) -> tuple[str, int]:
+        """A hash over all keys and bodies of a generation, whatever their order; their number."""
+        ...
+
+
+class Answers(Protocol):
+    """Stored answers to idempotent requests, written in the transaction of what they answer."""
+
+    async def claim(self, tenant: str, key: str, fingerprint: str) -> Answer | None:
+        """None: the key is ours, and nobody else gets it until this transaction ends.
+
+        An Answer: the key was used before (the caller compares fingerprints).
+
+        Raises:
+            LockTimeout: another request with this key is still in flight.
+        """
+        ...
+
+    async def keep(self, tenant: str, key: str, answer: Answer) -> None:
+        """Store the answer of a key claimed in this transaction."""
+        ...
+
+
+class Parking(Protocol):
+    """Keys that wait for a person, with all their later events behind them."""
+
+    async def parked_keys(self, consumer: str, keys: Collection[str]) -> Collection[str]: ...
+
+    async def park(self, consumer: str, deliveries: Sequence[Parked]) -> None:
+        """Append behind what is parked of the key already; `position` is given by the store."""
+        ...
+
+    async def parked(
+        self, consumer: str, *, key: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[Parked]: ...
+
+    async def unpark(self, consumer: str, positions: Collection[int]) -> None: ...
+
+    async def parked_backlog(self, consumer: str) -> Backlog: ...
+
+
+class Numbers(Protocol):
+    """Gapless numbers in commit order."""
+
+    async def take_numbers(self, series: str, count: int) -> int:
+        """The first of `count` consecutive numbers, from 1; the series is locked until the end.
+
+        A rollback gives the numbers back.
+        """
+        ...
+
+
+class Transaction(Protocol):
+    """All facets of one transaction. Used by one task."""
+
+    @property
+    def streams(self) -> Streams: ...
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def documents(self) -> Documents: ...
+    @property
+    def answers(self) -> Answers: ...
+    @property
+    def parking(self) -> Parking: ...
+    @property
+    def numbers(self) -> Numbers: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit left for others of this process to do at once."""
+
+    appended: bool
+    scheduled: bool
+
+
+class Store(Protocol):
+    """The store of one service, as one process sees it."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Commits on leaving, rolls back on an exception. A cancel never interrupts a COMMIT.
+
+        Raises (on entering or leaving):
+            StoreUnavailable, CommitUnknown, LockTimeout, VersionConflict.
+        """
+        ...
+
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        """For reads alone: each statement sees what is committed when it starts."""
+        ...
+
+    def now(self) -> datetime:
+        """The database's clock, in UTC, near enough for deadlines; answers at once."""
+        ...
+
+    def on_commit(self, listener: Callable[[Committed], None]) -> None:
+        """Call after each commit of this process that appended or scheduled; must not block."""
+        ...
+
+    def leadership(self, name: str) -> AbstractAsyncContextManager[bool]:
+        """Whether this process alone holds the name, for as long as the context is open.
+
+        Held on a connection of its own; lost with it (then the next `still_leader` is False).
+        """
+        ...
+
+    async def still_leader(self, name: str) -> bool: ...
+
+    async def ping(self) -> None:
+        """Return when the store answers and its schema is at head; StoreUnavailable otherwise."""
+        ...
+
+    async def close(self) -> None: ...
