@@ -1,0 +1,1 @@
+"""What Waybill says: envelope, catalogue, schemas, upcasters. pydantic and nothing else."""

@@ -1,0 +1,184 @@
+"""What capture says: the order's own stream, where its fate is decided. Topic `orders`."""
+
+from typing import ClassVar
+
+from waybill_events.event import (
+    Allocation,
+    AmountMinor,
+    Count,
+    Currency,
+    Event,
+    Id,
+    LineQuantity,
+    Moment,
+    Quantity,
+    Shape,
+    Shortage,
+    Sku,
+    Text,
+)
+
+
+class OrderLine(Shape):
+    """One line as ordered. Lines with the same SKU stay apart by `line_id`."""
+
+    line_id: Id
+    sku: Sku
+    name: Text
+    quantity: Quantity
+    unit_price_minor: AmountMinor
+
+
+class ShippingChoice(Shape):
+    option: Id
+    price_minor: AmountMinor
+
+
+class PaymentChoice(Shape):
+    """How it is to be paid. `token` is the gateway's reference, never a card number."""
+
+    method: Id
+    token: Id
+
+
+class OrderPlaced(Event):
+    """An order was accepted and is durable. Personal data stays behind `recipient_ref`."""
+
+    TYPE: ClassVar[str] = "capture.order_placed.v1"
+    order_id: Id
+    external_ref: Text | None
+    channel: Id
+    currency: Currency
+    customer_ref: Text | None
+    recipient_ref: Id
+    country_code: Id
+    locale: Id
+    lines: tuple[OrderLine, ...]
+    shipping: ShippingChoice
+    payment: PaymentChoice
+    total_minor: AmountMinor
+    allow_partial: bool
+    tracking_token_hash: Id
+    expires_at: Moment
+
+
+class OrderReserved(Event):
+    """The order noted that its stock is held."""
+
+    TYPE: ClassVar[str] = "capture.order_reserved.v1"
+    order_id: Id
+    reservation_id: Id
+    allocations: tuple[Allocation, ...]
+
+
+class OrderConfirmed(Event):
+    """Stock is held and money is authorised. Self-contained for warehouses."""
+
+    TYPE: ClassVar[str] = "capture.order_confirmed.v1"
+    order_id: Id
+    external_ref: Text | None
+    channel: Id
+    recipient_ref: Id
+    reservation_id: Id
+    lines: tuple[OrderLine, ...]
+    allocations: tuple[Allocation, ...]
+    shipping: ShippingChoice
+    currency: Currency
+    authorized_minor: AmountMinor
+
+
+class OrderRejected(Event):
+    """The order cannot be: `out_of_stock` or `payment_declined`."""
+
+    TYPE: ClassVar[str] = "capture.order_rejected.v1"
+    order_id: Id
+    reason: Id
+    detail: Text
+    shortages: tuple[Shortage, ...]
+
+
+class OrderExpired(Event):
+    """The order was not confirmed in time."""
+
+    TYPE: ClassVar[str] = "capture.order_expired.v1"
+    order_id: Id
+    reason: Id
+
+
+class OrderCancellationRequested(Event):
+    """A confirmed order is to be cancelled, as far as nothing of it was dispatched."""
+
+    TYPE: ClassVar[str] = "capture.order_cancellation_requested.v1"
+    order_id: Id
+    reason: Id
+
+
+class OrderCancellationRefused(Event):
+    """Too late for some of it: what was dispatched goes on."""
+
+    TYPE: ClassVar[str] = "capture.order_cancellation_refused.v1"
+    order_id: Id
+    reason: Id
+
+
+class OrderLinesCancelled(Event):
+    """Parts of a living order will not come; their money is not taken."""
+
+    TYPE: ClassVar[str] = "capture.order_lines_cancelled.v1"
+    order_id: Id
+    reason: Id
+    lines: tuple[LineQuantity, ...]
+
+
+class OrderCancelled(Event):
+    """The whole order is off."""
+
+    TYPE: ClassVar[str] = "capture.order_cancelled.v1"
+    order_id: Id
+    reason: Id
+
+
+class OrderPaymentRecorded(Event):
+    """The order noted where its money stands; sums so far, in minor units."""
+
+    TYPE: ClassVar[str] = "capture.order_payment_recorded.v1"
+    order_id: Id
+    payment_id: Id
+    status: Id
+    authorized_minor: AmountMinor
+    captured_minor: AmountMinor
+    refunded_minor: AmountMinor
+
+
+class LineProgress(Shape):
+    """How far one line has come, in units so far."""
+
+    line_id: Id
+    shipped: Count
+    delivered: Count
+
+
+class OrderFulfillmentRecorded(Event):
+    """The order noted what was shipped and delivered so far."""
+
+    TYPE: ClassVar[str] = "capture.order_fulfillment_recorded.v1"
+    order_id: Id
+    shipment_id: Id
+    lines: tuple[LineProgress, ...]
+
+
+class OrderCompleted(Event):
+    """Nothing is open and the money is settled."""
+
+    TYPE: ClassVar[str] = "capture.order_completed.v1"
+    order_id: Id
+    captured_minor: AmountMinor
+    currency: Currency
+
+
+class RecipientErased(Event):
+    """The person behind a recipient reference was forgotten; drop what you cached of it."""
+
+    TYPE: ClassVar[str] = "capture.recipient_erased.v1"
+    recipient_ref: Id
+    order_id: Id

@@ -1,0 +1,122 @@
+"""Every event type there is: who says it, on which topic, and who listens.
+
+The one list behind the codec, the schemas, the AsyncAPI document and the compatibility checks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from waybill_events import capture, fulfillment, inventory, notification, payment
+from waybill_events.event import Event
+
+TOPICS: Mapping[str, str] = {
+    "orders": "capture",
+    "inventory": "inventory",
+    "stock": "inventory",
+    "payments": "payment",
+    "fulfillment": "fulfillment",
+    "notifications": "notification",
+}
+"""Each topic and the only service that writes to it."""
+
+SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
+    "capture": ("payments", "inventory", "fulfillment"),
+    "inventory": ("orders", "fulfillment"),
+    "payment": ("orders", "inventory", "fulfillment"),
+    "fulfillment": ("orders", "inventory", "fulfillment"),
+    "notification": ("orders", "payments", "fulfillment"),
+    "tracking": ("orders", "inventory", "payments", "fulfillment", "notifications"),
+}
+"""The topics each service reads. fulfillment reads its own for the warehouse feed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event type: its model, its topic, and the services that act on it.
+
+    `tracking` shows every event of an order in its timeline and is named nowhere.
+    """
+
+    model: type[Event]
+    topic: str
+    consumers: tuple[str, ...] = ()
+
+    @property
+    def producer(self) -> str:
+        return TOPICS[self.topic]
+
+
+_ENTRIES = (
+    Entry(capture.OrderPlaced, "orders", ("inventory", "payment", "notification")),
+    Entry(capture.OrderReserved, "orders"),
+    Entry(capture.OrderConfirmed, "orders", ("inventory", "fulfillment", "notification")),
+    Entry(capture.OrderRejected, "orders", ("inventory", "payment", "notification")),
+    Entry(capture.OrderExpired, "orders", ("inventory", "payment", "notification")),
+    Entry(capture.OrderCancellationRequested, "orders", ("fulfillment",)),
+    Entry(capture.OrderCancellationRefused, "orders"),
+    Entry(capture.OrderLinesCancelled, "orders", ("payment", "notification")),
+    Entry(
+        capture.OrderCancelled, "orders", ("inventory", "payment", "fulfillment", "notification")
+    ),
+    Entry(capture.OrderPaymentRecorded, "orders"),
+    Entry(capture.OrderFulfillmentRecorded, "orders"),
+    Entry(capture.OrderCompleted, "orders"),
+    Entry(capture.RecipientErased, "orders", ("fulfillment", "notification")),
+    Entry(inventory.StockReserved, "inventory", ("capture", "payment")),
+    Entry(inventory.StockReservationRejected, "inventory", ("capture",)),
+    Entry(inventory.ReservationConfirmed, "inventory"),
+    Entry(inventory.ReservationExpired, "inventory", ("capture",)),
+    Entry(inventory.ReservationReleased, "inventory"),
+    Entry(inventory.ReservationResourced, "inventory", ("capture", "fulfillment")),
+    Entry(inventory.ReservationConsumed, "inventory"),
+    Entry(inventory.StockReceived, "stock"),
+    Entry(inventory.StockAdjusted, "stock"),
+    Entry(inventory.StockCounted, "stock"),
+    Entry(inventory.StockHeld, "stock"),
+    Entry(inventory.StockAllocated, "stock"),
+    Entry(inventory.StockReleased, "stock"),
+    Entry(inventory.StockConsumed, "stock"),
+    Entry(inventory.ReorderPointSet, "stock"),
+    Entry(inventory.ReorderSuggested, "stock"),
+    Entry(payment.PaymentInitiated, "payments"),
+    Entry(payment.AuthorizationRequested, "payments"),
+    Entry(payment.PaymentAuthorized, "payments", ("capture",)),
+    Entry(payment.PaymentDeclined, "payments", ("capture",)),
+    Entry(payment.PaymentOutcomeUnknown, "payments"),
+    Entry(payment.AuthorizationExpired, "payments"),
+    Entry(payment.CaptureRequested, "payments"),
+    Entry(payment.PaymentCaptured, "payments", ("capture",)),
+    Entry(payment.CaptureFailed, "payments"),
+    Entry(payment.VoidRequested, "payments"),
+    Entry(payment.PaymentVoided, "payments", ("capture",)),
+    Entry(payment.PaymentAbandoned, "payments", ("capture",)),
+    Entry(payment.RefundRequested, "payments"),
+    Entry(payment.PaymentRefunded, "payments", ("capture", "notification")),
+    Entry(payment.RefundFailed, "payments"),
+    Entry(fulfillment.FulfillmentOrderCreated, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.FulfillmentAccepted, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.FulfillmentRejected, "fulfillment", ("inventory", "fulfillment")),
+    Entry(fulfillment.ItemsPicked, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.ShortPicked, "fulfillment", ("capture", "inventory", "fulfillment")),
+    Entry(fulfillment.PackagesPacked, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.LabelRequested, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.LabelFailed, "fulfillment", ("fulfillment",)),
+    Entry(
+        fulfillment.ShipmentDispatched,
+        "fulfillment",
+        ("capture", "inventory", "payment", "fulfillment", "notification"),
+    ),
+    Entry(fulfillment.TrackingUpdated, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.ShipmentDelivered, "fulfillment", ("capture", "fulfillment", "notification")),
+    Entry(fulfillment.FulfillmentCancelled, "fulfillment", ("capture", "inventory", "fulfillment")),
+    Entry(fulfillment.FulfillmentCancellationRefused, "fulfillment", ("capture", "fulfillment")),
+    Entry(fulfillment.DeadlineMissed, "fulfillment", ("fulfillment",)),
+    Entry(notification.NotificationDecided, "notifications"),
+    Entry(notification.NotificationSent, "notifications"),
+    Entry(notification.NotificationFailed, "notifications"),
+    Entry(notification.NotificationSuppressed, "notifications"),
+    Entry(notification.ContactPreferenceChanged, "notifications"),
+)
+
+CATALOGUE: Mapping[str, Entry] = {entry.model.TYPE: entry for entry in _ENTRIES}
+"""Entry by type string, in the order of an order's life."""

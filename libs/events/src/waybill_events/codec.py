@@ -1,0 +1,54 @@
+"""JSON text of an event, and back. Unknown types and broken data have names of their own."""
+
+import json
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from waybill_events.catalogue import CATALOGUE, Entry
+from waybill_events.envelope import Recorded
+from waybill_events.event import Event
+from waybill_events.upcast import STEPS, Step, upcast
+
+
+class UnknownType(ValueError):
+    """A type that this release does not know: perhaps a newer writer's."""
+
+
+class InvalidEvent(ValueError):
+    """Data that its type's model refuses; the text says where, without the values."""
+
+
+def encode(event: Event) -> str:
+    """The event's JSON text; what is stored, sent and hashed."""
+    return event.model_dump_json()
+
+
+def decode(
+    recorded: Recorded,
+    catalogue: Mapping[str, Entry] = CATALOGUE,
+    steps: Mapping[str, Step] = STEPS,
+) -> Event:
+    """The event as today's model, upcast where it is older.
+
+    Raises:
+        UnknownType: neither the catalogue nor an upcaster knows the type.
+        InvalidEvent: the data is not JSON or does not fit the model.
+    """
+    type_ = recorded.type
+    try:
+        if type_ in steps:
+            type_, data = upcast(type_, json.loads(recorded.data), steps)
+            if type_ in catalogue:
+                return catalogue[type_].model.model_validate(data)
+        elif type_ in catalogue:
+            return catalogue[type_].model.model_validate_json(recorded.data)
+    except ValidationError as error:
+        places = ", ".join(
+            "/".join(str(part) for part in problem["loc"]) + f": {problem['type']}"
+            for problem in error.errors(include_input=False, include_url=False)[:5]
+        )
+        raise InvalidEvent(f"{recorded.type}: {places}") from error
+    except (json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidEvent(f"{recorded.type}: {type(error).__name__}") from error
+    raise UnknownType(f"type {recorded.type} is not in the catalogue of this release")
