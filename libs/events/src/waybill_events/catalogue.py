@@ -20,14 +20,14 @@ TOPICS: Mapping[str, str] = {
 """Each topic and the only service that writes to it."""
 
 SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
-    "capture": ("payments", "inventory", "fulfillment"),
+    "capture": ("payments", "inventory", "fulfillment", "orders"),
     "inventory": ("orders", "fulfillment"),
     "payment": ("orders", "inventory", "fulfillment"),
     "fulfillment": ("orders", "inventory", "fulfillment"),
-    "notification": ("orders", "payments", "fulfillment"),
+    "notification": ("orders", "payments", "fulfillment", "notifications"),
     "tracking": ("orders", "inventory", "payments", "fulfillment", "notifications"),
 }
-"""The topics each service reads. fulfillment reads its own for the warehouse feed."""
+"""The topics each service reads. Its own ones feed its list views and the warehouse feed."""
 
 
 @dataclass(frozen=True, slots=True)

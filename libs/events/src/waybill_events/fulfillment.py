@@ -1,5 +1,7 @@
-"""What fulfillment says: the warehouse handshake and the parcels. Topic `fulfillment`, keyed by
-order."""
+"""What fulfillment says: the warehouse handshake and the parcels.
+
+Topic `fulfillment`, keyed by order.
+"""
 
 from typing import ClassVar, Literal
 

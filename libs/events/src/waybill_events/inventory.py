@@ -1,5 +1,7 @@
-"""What inventory says: reservations (topic `inventory`, keyed by order) and stock movements
-(topic `stock`, keyed by SKU)."""
+"""What inventory says: reservations and stock movements.
+
+Topic `inventory` is keyed by order, topic `stock` by SKU.
+"""
 
 from typing import ClassVar, Literal
 

@@ -1,5 +1,7 @@
-"""What notification says: one decision per message, then what became of it. Topic
-`notifications`, keyed by order."""
+"""What notification says: one decision per message, then what became of it.
+
+Topic `notifications`, keyed by order.
+"""
 
 from typing import ClassVar
 

@@ -291,7 +291,7 @@ class Documents(Protocol):
 
     async def drop(self, tenant: str, view: str, keys: Collection[str]) -> None: ...
 
-    async def find(  # noqa: PLR0913 - a query has this many sides
+    async def find(
         self,
         tenant: str,
         view: str,
