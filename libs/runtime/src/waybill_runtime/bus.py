@@ -48,6 +48,23 @@ class BusUnavailable(Exception):
     """
 
 
+class BusTruncated(Exception):
+    """A partition no longer holds what should come next: it was cut short or made anew.
+
+    The position is the reader's, the end is the bus's. The partition stays unread until it is
+    sought or assigned again: going on by guess would lose events in silence.
+    """
+
+    def __init__(self, partition: Partition, position: int, end: int) -> None:
+        super().__init__(
+            f"{partition.topic}/{partition.number}: nothing at offset {position}, the end is {end};"
+            " publish again from the outboxes, then restart the readers"
+        )
+        self.partition = partition
+        self.position = position
+        self.end = end
+
+
 class Producer(Protocol):
     """Sends. One producer is used by one task at a time."""
 
@@ -90,6 +107,7 @@ class Consumer(Protocol):
 
         Raises:
             BusUnavailable: try again; nothing is lost.
+            BusTruncated: once for a partition that does not hold our offset; others go on.
         """
         ...
 

@@ -1,0 +1,279 @@
+"""From the bus into the store: whole batches, each applied exactly once, poison set aside.
+
+One transaction fences the positions (compare-and-set by epoch), drops what the inbox knows, lets
+the handler decide, writes and marks. The inbox keeps the last version taken of each source stream:
+an older one is a duplicate, one beyond the next is a gap. When a batch fails, its deliveries are
+applied one by one; the one that fails again is parked with its key, and the others go on.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import structlog
+
+from waybill_events import codec, envelope
+from waybill_events.catalogue import CATALOGUE
+from waybill_events.codec import InvalidEvent
+from waybill_events.envelope import InvalidEnvelope, Recorded
+from waybill_events.event import Event
+from waybill_events.upcast import STEPS
+from waybill_runtime import metrics
+from waybill_runtime.bus import Bus, BusUnavailable, Consumer, Delivery, Partition
+from waybill_runtime.ids import Ids
+from waybill_runtime.lifecycle import Stopping
+from waybill_runtime.store import (
+    Advance,
+    CommitUnknown,
+    LockTimeout,
+    Parked,
+    Store,
+    StoreUnavailable,
+    Transaction,
+    VersionConflict,
+)
+from waybill_runtime.work import Work
+
+log = structlog.get_logger("waybill.consumer")
+
+BATCH = 500
+POLL_S = 1.0
+TRIES = 3
+BACKOFF_S = 0.05
+BACKOFF_S_MAX = 2.0
+TRANSIENT = (StoreUnavailable, CommitUnknown, LockTimeout, VersionConflict)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An event to act on: its envelope, and its model of today."""
+
+    recorded: Recorded
+    event: Event
+
+
+Handler = Callable[[Work, Sequence[Incoming]], Awaitable[None]]
+"""Decides what a batch means, all in one tenant. Must touch nothing outside the transaction."""
+
+
+class Poison(Exception):
+    """A delivery that can never be applied as it is."""
+
+
+class Gap(Poison):
+    """An event that came before the one it follows."""
+
+
+@dataclass(slots=True)
+class _Sorted:
+    """One batch after the inbox: what to apply, what to note as seen, what to park."""
+
+    apply: list[Incoming] = field(default_factory=list)
+    marks: dict[str, int] = field(default_factory=dict)
+    park: list[Parked] = field(default_factory=list)
+    duplicates: int = 0
+
+
+class EventConsumer:
+    """One member of a service's consumer group. `name` is the group, and owns the positions."""
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        *,
+        name: str,
+        topics: Sequence[str],
+        handles: Collection[str],
+        handler: Handler,
+        store: Store,
+        bus: Bus,
+        ids: Ids,
+        stopping: Stopping,
+        strict: bool = True,
+    ) -> None:
+        """`handles`: types the handler is given; `strict`: types nobody knows are poison."""
+        self._name = name
+        self._topics = topics
+        self._handles = frozenset(handles)
+        self._handler = handler
+        self._store = store
+        self._bus = bus
+        self._ids = ids
+        self._stopping = stopping
+        self._strict = strict
+        self._epochs: dict[Partition, int] = {}
+
+    async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Take ownership: our new epoch fences off whoever read these before."""
+        async with self._store.transaction() as transaction:
+            owned = await transaction.inbox.take(self._name, partitions)
+        self._epochs.update({partition: own.epoch for partition, own in owned.items()})
+        return {partition: own.next_offset for partition, own in owned.items()}
+
+    async def revoked(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._epochs.pop(partition, None)
+
+    async def run(self) -> None:
+        """Consume until stopping. Fails when bus or store stay away: start it again."""
+        consumer = await self._bus.consumer(self._name, self._topics, self)
+        try:
+            while not self._stopping:
+                try:
+                    batch = await consumer.poll(max_messages=BATCH, timeout_s=POLL_S)
+                except BusUnavailable as error:
+                    log.warning("bus unavailable", error=str(error))
+                    await self._stopping.wait(BACKOFF_S_MAX * self._ids.jitter())
+                    continue
+                if batch:
+                    await self.take(batch)
+                    await self._acknowledge(consumer, batch)
+        finally:
+            self._epochs.clear()
+            await consumer.close()
+
+    async def _acknowledge(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
+        ends = {delivery.partition: delivery.offset + 1 for delivery in batch}
+        await consumer.commit({p: offset for p, offset in ends.items() if p in self._epochs})
+
+    async def take(self, batch: Sequence[Delivery]) -> None:
+        """Apply a batch, whole or one by one; returns when each is applied, known or parked."""
+        with metrics.CONSUME_SECONDS.time():
+            try:
+                await self._patiently(batch)
+            except Exception as error:  # noqa: BLE001 - whatever a handler throws, others go on
+                metrics.CONSUME_FALLBACKS.inc()
+                log.warning("batch failed", size=len(batch), error=type(error).__name__)
+                for delivery in batch:
+                    await self._alone(delivery)
+
+    async def _patiently(self, batch: Sequence[Delivery]) -> None:
+        """Apply in one transaction; again and again while the trouble is the store's."""
+        delay_s = BACKOFF_S
+        while True:
+            try:
+                return await self._apply(batch)
+            except TRANSIENT as error:
+                metrics.TRANSACTION_RETRIES.labels(reason=type(error).__name__).inc()
+                if await self._stopping.wait(delay_s * self._ids.jitter()):
+                    raise
+                delay_s = min(delay_s * 2, BACKOFF_S_MAX)
+
+    async def _alone(self, delivery: Delivery) -> None:
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._patiently([delivery])
+            except TRANSIENT:
+                raise
+            except Exception as error:  # noqa: BLE001 - poison by any other name is parked
+                reason = f"{type(error).__name__}: {error}"[:500]
+                if attempt == TRIES or isinstance(error, Poison):
+                    return await self._park(delivery, reason)
+                await self._stopping.wait(BACKOFF_S * attempt)
+        return None
+
+    async def _apply(self, batch: Sequence[Delivery]) -> None:
+        async with self._store.transaction() as transaction:
+            fresh = await self._fence(transaction, batch)
+            if not fresh:
+                return
+            order = await self._sort(transaction, fresh)
+            for tenant, group in groupby(
+                sorted(order.apply, key=lambda i: i.recorded.tenant), lambda i: i.recorded.tenant
+            ):
+                work = Work(transaction, now=self._store.now(), ids=self._ids, tenant=tenant)
+                await self._handler(work, list(group))
+                await work.flush()
+            if order.marks:
+                await transaction.inbox.mark(self._name, order.marks)
+            if order.park:
+                await transaction.parking.park(self._name, order.park)
+        metrics.CONSUME_BATCH.observe(len(fresh))
+        metrics.CONSUMED.labels(outcome="applied").inc(len(order.apply))
+        metrics.CONSUMED.labels(outcome="duplicate").inc(order.duplicates + len(batch) - len(fresh))
+        metrics.CONSUMED.labels(outcome="parked").inc(len(order.park))
+
+    async def _fence(
+        self, transaction: Transaction, batch: Sequence[Delivery]
+    ) -> Sequence[Delivery]:
+        """Move our positions on; answers what is neither known by position nor another's."""
+        moves = {
+            delivery.partition: Advance(self._epochs[delivery.partition], delivery.offset + 1)
+            for delivery in batch
+            if delivery.partition in self._epochs
+        }
+        before = await transaction.inbox.advance(self._name, moves) if moves else {}
+        for partition in moves.keys() - before.keys():
+            log.warning("fenced off", partition=partition)
+            self._epochs.pop(partition, None)
+        lost = sum(delivery.partition not in before for delivery in batch)
+        metrics.CONSUMED.labels(outcome="fenced").inc(lost)
+        return [
+            delivery
+            for delivery in batch
+            if delivery.partition in before and delivery.offset >= before[delivery.partition]
+        ]
+
+    async def _sort(self, transaction: Transaction, batch: Sequence[Delivery]) -> _Sorted:
+        """Against the inbox and the parked keys.
+
+        Raises:
+            Poison: something in the batch can never be applied; take it one by one.
+        """
+        recorded = [self._open(delivery) for delivery in batch]
+        parked = await transaction.parking.parked_keys(self._name, {r.key for r in recorded})
+        seen = dict(await transaction.inbox.seen(self._name, {r.stream for r in recorded}))
+        order = _Sorted()
+        for delivery, event in zip(batch, recorded, strict=True):
+            last = seen.get(event.stream, 0)
+            if event.key in parked:
+                order.park.append(self._parked(delivery, event.key, "behind a parked event"))
+            elif event.version <= last:
+                order.duplicates += 1
+            elif event.version > last + 1:
+                raise Gap(f"{event.stream} is at {last}, this is {event.version}")
+            else:
+                if self._strict and event.type not in CATALOGUE and event.type not in STEPS:
+                    raise Poison(f"type {event.type} is unknown to this release")
+                seen[event.stream] = order.marks[event.stream] = event.version
+                if event.type in self._handles:
+                    order.apply.append(Incoming(event, self._decode(event)))
+        return order
+
+    def _open(self, delivery: Delivery) -> Recorded:
+        try:
+            return envelope.from_message(
+                delivery.message.topic, delivery.message.headers, delivery.message.value
+            )
+        except InvalidEnvelope as error:
+            raise Poison(str(error)) from error
+
+    def _decode(self, recorded: Recorded) -> Event:
+        try:
+            return codec.decode(recorded)
+        except InvalidEvent as error:
+            raise Poison(str(error)) from error
+
+    async def _park(self, delivery: Delivery, reason: str) -> None:
+        """Set one delivery aside, with its key, and move on behind it."""
+        try:
+            key = self._open(delivery).key
+        except Poison:
+            key = delivery.message.key
+        log.error("parked", key=key, reason=reason, partition=delivery.partition)
+
+        async with self._store.transaction() as transaction:
+            if await self._fence(transaction, [delivery]):
+                await transaction.parking.park(self._name, [self._parked(delivery, key, reason)])
+                metrics.CONSUMED.labels(outcome="parked").inc()
+
+    def _parked(self, delivery: Delivery, key: str, reason: str) -> Parked:
+        return Parked(
+            position=0,
+            key=key,
+            reason=reason,
+            partition=delivery.partition,
+            offset=delivery.offset,
+            headers=delivery.message.headers,
+            value=delivery.message.value,
+            parked_at=self._store.now(),
+        )

@@ -1,0 +1,1 @@
+"""How services speak HTTP: problems, keys, idempotency, conditions, pages, health."""

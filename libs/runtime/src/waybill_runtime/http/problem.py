@@ -1,0 +1,150 @@
+"""Every 4xx and 5xx is a problem document (RFC 9457) with a stable type and per-field errors."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from waybill_runtime.bus import BusUnavailable
+from waybill_runtime.store import CommitUnknown, LockTimeout, StoreUnavailable, VersionConflict
+
+log = structlog.get_logger("waybill.http")
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field. `pointer` is a JSON Pointer (RFC 6901) into the body."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """The body of every refusal."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    errors: list[FieldError] | None = None
+    request_id: str | None = None
+
+
+class Refused(Exception):
+    """A request that is answered with a problem. `type` is the stable part: `urn:waybill:…`."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+
+def invalid(pointer: str, detail: str) -> Refused:
+    """422 for one field: where it is, what is wrong, what would be right."""
+    return Refused(
+        422, "invalid-request", detail, errors=[FieldError(pointer=pointer, detail=detail)]
+    )
+
+
+def not_found(what: str) -> Refused:
+    return Refused(404, "not-found", f"There is no {what}.")
+
+
+def respond(request: Request, refused: Refused) -> Response:
+    """The problem document of a refusal."""
+    problem = Problem(
+        type=f"urn:waybill:problem:{refused.kind}",
+        title=refused.kind.replace("-", " ").capitalize(),
+        status=refused.status,
+        detail=refused.detail,
+        instance=request.url.path,
+        errors=list(refused.errors) or None,
+        request_id=request.scope.get("request_id"),
+    )
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        status_code=refused.status,
+        media_type=CONTENT_TYPE,
+        headers=dict(refused.headers),
+    )
+
+
+_BUSY = {"Retry-After": "1"}
+
+
+def _from_validation(error: RequestValidationError) -> Refused:
+    errors = []
+    for problem in error.errors()[:20]:
+        place = [str(part) for part in problem["loc"]]
+        where = "/" + "/".join(place[1:]) if place[0] == "body" else f"{place[0]}:{place[-1]}"
+        detail = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            detail = "This field is unknown. Leave it out."
+        if problem["type"] == "json_invalid":
+            where, detail = "", f"The body is not JSON: {problem['ctx']['error']}."
+        errors.append(FieldError(pointer=where, detail=detail))
+    fields = ", ".join(e.pointer or "the body" for e in errors[:5])
+    return Refused(422, "invalid-request", f"Please mend {fields}.", errors=errors)
+
+
+def _from_status(error: HTTPException) -> Refused:
+    phrase = HTTPStatus(error.status_code).phrase
+    return Refused(
+        error.status_code,
+        phrase.lower().replace(" ", "-"),
+        str(error.detail),
+        headers=error.headers,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception with a problem document; nothing of the inside shows."""
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> Response:
+        return respond(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def unprocessable(request: Request, error: RequestValidationError) -> Response:
+        return respond(request, _from_validation(error))
+
+    @app.exception_handler(HTTPException)
+    async def status(request: Request, error: HTTPException) -> Response:
+        return respond(request, _from_status(error))
+
+    @app.exception_handler(VersionConflict)
+    @app.exception_handler(LockTimeout)
+    async def contended(request: Request, _: Exception) -> Response:
+        detail = "Others are changing this right now. Send the same request again."
+        return respond(request, Refused(503, "contended", detail, headers=_BUSY))
+
+    @app.exception_handler(StoreUnavailable)
+    @app.exception_handler(CommitUnknown)
+    @app.exception_handler(BusUnavailable)
+    async def unavailable(request: Request, _: Exception) -> Response:
+        detail = "Not available right now. Send the same request again, with the same key."
+        return respond(request, Refused(503, "unavailable", detail, headers=_BUSY))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected error", path=request.url.path, exc_info=error)
+        detail = "Something went wrong on our side. It is logged under the request id."
+        return respond(request, Refused(500, "unexpected", detail))

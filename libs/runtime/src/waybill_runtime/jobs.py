@@ -1,0 +1,167 @@
+"""Runs what is due: timers inside the store, effects outside it.
+
+A job is scheduled with the event that makes it due and dropped with the events that answer it. A
+timer fires as a command, decided again by the fold: a late sweeper changes nothing. An effect is
+called outside any transaction, under a key that was committed before; a job whose holder dies is
+taken up again when its lease ends, under the same key.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from waybill_runtime import metrics
+from waybill_runtime.decider import Intent
+from waybill_runtime.ids import Ids
+from waybill_runtime.lifecycle import Stopping, Wake
+from waybill_runtime.store import ClaimedJob, Committed, Store, Transaction
+from waybill_runtime.transact import transact
+from waybill_runtime.work import Cause, Work
+
+log = structlog.get_logger("waybill.jobs")
+
+POLL_S = 0.25
+LEASE_S = 30.0
+CLAIM = 100
+AT_ONCE = 32
+RETRY_S_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an effect: commands to record it, and whether to come back.
+
+    `again_s` None finishes the job; a number lets it become due again after so many seconds.
+    """
+
+    intents: Sequence[Intent] = ()
+    again_s: float | None = None
+
+
+Timer = Callable[[ClaimedJob], Intent | None]
+"""The command of a timer that fired; pure. None when there is nothing to say."""
+
+Effect = Callable[[ClaimedJob], Awaitable[Outcome]]
+"""Carry out an effect, bounded in time. May be called again for the same job: use its key."""
+
+
+class JobRunner:
+    """Claims due jobs and runs them. Any number of these may run on one store."""
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        *,
+        service: str,
+        timers: Mapping[str, Timer],
+        effects: Mapping[str, Effect],
+        store: Store,
+        ids: Ids,
+        stopping: Stopping,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        self._service = service
+        self._timers = timers
+        self._effects = effects
+        self._store = store
+        self._ids = ids
+        self._stopping = stopping
+        self._wake = Wake()
+        self._free = at_once
+        self._done: asyncio.Queue[tuple[ClaimedJob, Outcome]] = asyncio.Queue(maxsize=2 * at_once)
+        store.on_commit(self._woken)
+
+    def _woken(self, committed: Committed) -> None:
+        if committed.scheduled:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Run due jobs until stopping; then let running effects end and record them."""
+        async with asyncio.TaskGroup() as group:
+            recorder = group.create_task(self._record_outcomes())
+            async with asyncio.TaskGroup() as calls:
+                while not self._stopping:
+                    if not await self._fire_timers() + await self._start_effects(calls):
+                        await self._wake.wait(POLL_S)
+            await self._done.join()
+            recorder.cancel()
+
+    async def _claim(self, kinds: Collection[str], limit: int) -> Sequence[ClaimedJob]:
+        if not kinds or limit < 1:
+            return ()
+        async with self._store.transaction() as transaction:
+            return await transaction.jobs.claim(kinds, limit=limit, lease_s=LEASE_S)
+
+    async def _fire_timers(self) -> int:
+        claimed = await self._claim(self._timers.keys(), CLAIM)
+        if claimed:
+            fired = [(job, self._timers[job.kind](job)) for job in claimed]
+            outcomes = [(job, Outcome((intent,) if intent else ())) for job, intent in fired]
+            await self._record(outcomes)
+        return len(claimed)
+
+    async def _start_effects(self, calls: asyncio.TaskGroup) -> int:
+        claimed = await self._claim(self._effects.keys(), self._free)
+        for job in claimed:
+            self._free -= 1
+            calls.create_task(self._perform(job))
+        return len(claimed)
+
+    async def _perform(self, job: ClaimedJob) -> None:
+        try:
+            with metrics.EFFECT_SECONDS.labels(kind=job.kind).time():
+                async with asyncio.timeout(LEASE_S * 0.8):
+                    outcome = await self._effects[job.kind](job)
+        except Exception:  # an adapter's surprise: the job comes back later
+            log.exception("effect failed", kind=job.kind, job=job.id)
+            metrics.JOBS_DONE.labels(kind=job.kind, outcome="failed").inc()
+            outcome = Outcome(again_s=backoff_s(job.attempt, self._ids))
+        finally:
+            self._free += 1
+        await self._done.put((job, outcome))
+        self._wake.set()
+
+    async def _record_outcomes(self) -> None:
+        """Record what has ended, as many as are there in one transaction."""
+        while True:
+            outcomes = [await self._done.get()]
+            while not self._done.empty():
+                outcomes.append(self._done.get_nowait())
+            try:
+                await self._record(outcomes)
+            except Exception:  # the lease ends, and the same key goes out again
+                log.exception("outcome not recorded", jobs=len(outcomes))
+            finally:
+                for _ in outcomes:
+                    self._done.task_done()
+
+    async def _record(self, outcomes: Sequence[tuple[ClaimedJob, Outcome]]) -> None:
+        async def body(transaction: Transaction) -> None:
+            work = Work(transaction, now=self._store.now(), ids=self._ids)
+            actor = f"system:{self._service}"
+            await work.run(
+                [
+                    (intent, Cause(causation_id=job.id, actor=actor))
+                    for job, outcome in outcomes
+                    for intent in outcome.intents
+                ]
+            )
+            finished = [job.token for job, outcome in outcomes if outcome.again_s is None]
+            if finished:
+                await transaction.jobs.finish(finished)
+            for job, outcome in outcomes:
+                if outcome.again_s is not None:
+                    await transaction.jobs.retry(job.token, outcome.again_s)
+            await work.flush()
+
+        await transact(self._store, self._ids, body)
+        for job, outcome in outcomes:
+            ended = "done" if outcome.again_s is None else "again"
+            metrics.JOBS_DONE.labels(kind=job.kind, outcome=ended).inc()
+
+
+def backoff_s(attempt: int, ids: Ids) -> float:
+    """Seconds to wait before the next try: exponential, capped, half of it jitter."""
+    ceiling = min(0.2 * 2.0 ** min(attempt, 16), RETRY_S_MAX)
+    return ceiling / 2 + ids.jitter() * ceiling / 2

@@ -1,0 +1,68 @@
+"""How long-running parts live: started together, restarted when they fail, stopped in time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from waybill_runtime import metrics
+
+log = structlog.get_logger("waybill.lifecycle")
+
+RESTART_DELAY_S_MAX = 5.0
+
+
+class Stopping:
+    """A request to stop that everybody can wait for."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """True once stopping was asked for, False when the time passed first."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        return self._event.is_set()
+
+
+class Wake:
+    """Lets a loop sleep until there is something to do, or until its patience ends."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return at the next `set`, or after the time-out. A `set` in between is not lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        self._event.clear()
+
+
+async def keep_running(name: str, run: Callable[[], Awaitable[None]], stopping: Stopping) -> None:
+    """Run a part until stopping; start it again, with a growing delay, when it fails.
+
+    A part never takes its process down: its failure is logged and counted, and its work is
+    durable and waits.
+    """
+    delay_s = 0.1
+    while not stopping:
+        try:
+            await run()
+            delay_s = 0.1
+        except Exception:  # the last line of defence of a part: logged, counted, started again
+            metrics.PART_FAILURES.labels(part=name).inc()
+            log.exception("part failed", part=name)
+            await stopping.wait(delay_s)
+            delay_s = min(delay_s * 2, RESTART_DELAY_S_MAX)

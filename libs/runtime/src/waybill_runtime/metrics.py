@@ -1,0 +1,53 @@
+"""Every metric there is, with what it tells. Grep this file to know what exists."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+HTTP_SECONDS = Histogram(
+    "waybill_http_request_seconds",
+    "Time to answer a request.",
+    ["method", "route", "status"],
+    buckets=_LATENCY_S,
+)
+HTTP_IN_FLIGHT = Gauge("waybill_http_in_flight", "Requests being answered now.")
+CONSUMED = Counter(
+    "waybill_consumed_total",
+    "Deliveries taken from the bus: applied, duplicate, parked or fenced.",
+    ["outcome"],
+)
+CONSUME_SECONDS = Histogram(
+    "waybill_consume_batch_seconds", "Time to apply one batch.", buckets=_LATENCY_S
+)
+CONSUME_BATCH = Histogram(
+    "waybill_consume_batch_size", "Deliveries applied in one transaction.", buckets=_SIZES
+)
+CONSUME_FALLBACKS = Counter(
+    "waybill_consume_fallbacks_total", "Batches that failed and were applied one by one."
+)
+CONSUMER_LAG = Gauge(
+    "waybill_consumer_lag", "Messages on the bus that are not applied yet.", ["topic"]
+)
+PARKED = Gauge("waybill_parked", "Deliveries that wait for a person.")
+PARKED_OLDEST_S = Gauge("waybill_parked_oldest_seconds", "Age of the oldest parked delivery.")
+RELAYED = Counter("waybill_relayed_total", "Events sent to the bus.")
+RELAY_FAILURES = Counter("waybill_relay_failures_total", "Sends that failed and will be repeated.")
+OUTBOX = Gauge("waybill_outbox", "Committed events that are not on the bus yet.")
+OUTBOX_OLDEST_S = Gauge("waybill_outbox_oldest_seconds", "Age of the oldest unpublished event.")
+JOBS_DUE = Gauge("waybill_jobs_due", "Timers and effects that are due.", ["kind"])
+JOBS_OLDEST_S = Gauge("waybill_jobs_oldest_seconds", "How long the oldest due job waits.", ["kind"])
+JOBS_DONE = Counter(
+    "waybill_jobs_total", "Jobs carried out: done, again or failed.", ["kind", "outcome"]
+)
+EFFECT_SECONDS = Histogram(
+    "waybill_effect_seconds", "Time of one call outside.", ["kind"], buckets=_LATENCY_S
+)
+TRANSACTION_RETRIES = Counter(
+    "waybill_transaction_retries_total", "Transactions begun again after a conflict.", ["reason"]
+)
+PART_FAILURES = Counter(
+    "waybill_part_failures_total", "Long-running parts that failed and were restarted.", ["part"]
+)
+LOOP_LAG_S = Gauge("waybill_loop_lag_seconds", "How late the event loop runs its timers.")
+REBUILD_EVENTS = Counter("waybill_rebuild_events_total", "Events replayed by rebuilds.", ["view"])

@@ -1,0 +1,81 @@
+"""From the outbox to the bus: at least once, in each stream's order, one relay per store.
+
+Rows are found by flag in one statement, never by a cursor: an identity column is drawn before its
+transaction commits, so a cursor passes over late commits (reliability: polling an identity).
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from waybill_events import envelope
+from waybill_events.envelope import Recorded
+from waybill_runtime import metrics
+from waybill_runtime.bus import Bus, BusUnavailable, Message, Producer
+from waybill_runtime.lifecycle import Stopping, Wake
+from waybill_runtime.store import Committed, Store, Unpublished
+
+log = structlog.get_logger("waybill.relay")
+
+BATCH = 1_000
+POLL_S = 0.05
+IDLE_POLL_S = 0.25
+STANDBY_S = 1.0
+
+
+def message(event: Recorded) -> Message:
+    """The bus message of an event: its envelope as headers, its JSON as value."""
+    return Message(event.topic, event.key, event.data.encode(), envelope.headers(event))
+
+
+class Relay:
+    """Publishes what the store has committed. Several may run; one of them works at a time."""
+
+    def __init__(self, store: Store, bus: Bus, stopping: Stopping, *, shares_process: bool) -> None:
+        """`shares_process`: the writers run here too and wake us, so we may poll slowly."""
+        self._store = store
+        self._bus = bus
+        self._stopping = stopping
+        self._wake = Wake()
+        self._poll_s = IDLE_POLL_S if shares_process else POLL_S
+        store.on_commit(self._woken)
+
+    def _woken(self, committed: Committed) -> None:
+        if committed.appended:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Publish for as long as this process leads; stand by otherwise."""
+        while not self._stopping:
+            async with self._store.leadership("relay") as leads:
+                if leads:
+                    await self._lead()
+            await self._stopping.wait(STANDBY_S)
+
+    async def _lead(self) -> None:
+        producer = await self._bus.producer()
+        try:
+            while not self._stopping and await self._store.still_leader("relay"):
+                if not await self._publish(producer):
+                    await self._wake.wait(self._poll_s)
+        finally:
+            await producer.close()
+
+    async def _publish(self, producer: Producer) -> int:
+        """Send one batch and mark it; what is sent and not marked is sent again."""
+        async with self._store.reading() as reading:
+            rows = await reading.streams.unpublished(BATCH)
+        if not rows:
+            return 0
+        try:
+            await producer.send([message(row.event) for row in rows])
+        except BusUnavailable:
+            metrics.RELAY_FAILURES.inc()
+            raise
+        await self._mark(rows)
+        return len(rows)
+
+    async def _mark(self, rows: Sequence[Unpublished]) -> None:
+        async with self._store.transaction() as transaction:
+            await transaction.streams.published([row.position for row in rows])
+        metrics.RELAYED.inc(len(rows))
