@@ -22,7 +22,7 @@ TOPICS: Mapping[str, str] = {
 SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
     "capture": ("payments", "inventory", "fulfillment", "orders"),
     "inventory": ("orders", "fulfillment"),
-    "payment": ("orders", "inventory", "fulfillment"),
+    "payment": ("orders", "fulfillment"),
     "fulfillment": ("orders", "inventory", "fulfillment"),
     "notification": ("orders", "payments", "fulfillment", "notifications"),
     "tracking": ("orders", "inventory", "payments", "fulfillment", "notifications"),
@@ -48,7 +48,7 @@ class Entry:
 
 _ENTRIES = (
     Entry(capture.OrderPlaced, "orders", ("inventory", "payment", "notification")),
-    Entry(capture.OrderReserved, "orders"),
+    Entry(capture.OrderReserved, "orders", ("payment",)),
     Entry(capture.OrderConfirmed, "orders", ("inventory", "fulfillment", "notification")),
     Entry(capture.OrderRejected, "orders", ("inventory", "payment", "notification")),
     Entry(capture.OrderExpired, "orders", ("inventory", "payment", "notification")),
@@ -62,7 +62,7 @@ _ENTRIES = (
     Entry(capture.OrderFulfillmentRecorded, "orders"),
     Entry(capture.OrderCompleted, "orders"),
     Entry(capture.RecipientErased, "orders", ("fulfillment", "notification")),
-    Entry(inventory.StockReserved, "inventory", ("capture", "payment")),
+    Entry(inventory.StockReserved, "inventory", ("capture",)),
     Entry(inventory.StockReservationRejected, "inventory", ("capture",)),
     Entry(inventory.ReservationConfirmed, "inventory"),
     Entry(inventory.ReservationExpired, "inventory", ("capture",)),

@@ -50,7 +50,7 @@ Effect = Callable[[ClaimedJob], Awaitable[Outcome]]
 class JobRunner:
     """Claims due jobs and runs them. Any number of these may run on one store."""
 
-    def __init__(  # noqa: PLR0913 - the composition root names each
+    def __init__(
         self,
         *,
         service: str,

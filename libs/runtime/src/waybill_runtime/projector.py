@@ -1,4 +1,4 @@
-"""Read models: pure `project(view, event) -> view`, kept by a consumer, rebuilt beside the live one.
+"""Read models: pure `project(view, event) -> view`, kept by a consumer, rebuilt beside the live.
 
 View and consumer position commit together, so each event is projected once. A rebuild fills the
 next generation from offset 0 while the live one is read and written, catches up to the live
@@ -83,13 +83,17 @@ async def project(
     return len(changed)
 
 
-def projecting(views: Sequence[AnyView], then: Handler | None = None) -> Handler:
-    """A handler that keeps these views, and hands the batch on in the same transaction."""
+def projecting(
+    views: Sequence[AnyView], then: Handler | None = None, handles: Collection[str] = ()
+) -> Handler:
+    """A handler that keeps these views and hands `then` what it handles, in one transaction."""
     names = [view.name for view in views]
 
     async def handle(work: Work, batch: Sequence[Incoming]) -> None:
-        if then is not None:
-            await then(work, batch)
+        if then is not None and (
+            concerned := [incoming for incoming in batch if incoming.recorded.type in handles]
+        ):
+            await then(work, concerned)
         if names:
             await work.transaction.documents.share_view(names)
         for view in views:

@@ -1,0 +1,86 @@
+"""A service's HTTP side: its routers behind the edge, with health, metrics and problems."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from waybill_runtime.bus import BusUnavailable
+from waybill_runtime.http import problem
+from waybill_runtime.http.auth import KeyRing
+from waybill_runtime.http.edge import Edge
+from waybill_runtime.http.problem import Problem, Refused
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import StoreUnavailable
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem, "content": {problem.CONTENT_TYPE: {}}, "description": text}
+    for code, text in {
+        401: "No valid API key.",
+        403: "The key lacks a scope.",
+        404: "There is no such thing.",
+        409: "It cannot be done as things stand.",
+        422: "The request does not say what it should.",
+        503: "Not available right now; send the same again.",
+    }.items()
+}
+
+
+class Health(BaseModel):
+    """`ok`, or what is missing."""
+
+    status: str
+
+
+def create(
+    name: str,
+    summary: str,
+    routers: Sequence[APIRouter],
+    infrastructure: Infrastructure,
+    keys: KeyRing,
+) -> FastAPI:
+    """The service's ASGI application."""
+    app = FastAPI(
+        title=f"Waybill {name}",
+        summary=summary,
+        version="1",
+        responses={},
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_tags=[{"name": name}],
+    )
+    app.state.keys = keys
+    problem.install(app)
+    app.add_middleware(Edge, clock=infrastructure.clock, ids=infrastructure.ids)
+    for router in routers:
+        app.include_router(router, tags=[name], responses=PROBLEMS)
+    app.include_router(_health(infrastructure), include_in_schema=False)
+    return app
+
+
+def _health(infrastructure: Infrastructure) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/livez")
+    async def livez() -> Health:
+        return Health(status="ok")
+
+    @router.get("/readyz")
+    async def readyz() -> Health:
+        if infrastructure.stopping:
+            raise Refused(503, "stopping", "This process is stopping.")
+        try:
+            await infrastructure.store.ping()
+            await infrastructure.bus.ping()
+        except (StoreUnavailable, BusUnavailable) as error:
+            raise Refused(503, "not-ready", str(error)) from error
+        return Health(status="ok")
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

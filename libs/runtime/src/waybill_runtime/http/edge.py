@@ -1,0 +1,107 @@
+"""What every request passes on its way in: an id, a size limit, a time and a log line. Pure ASGI.
+
+Never `BaseHTTPMiddleware`: it runs routes in a cancel scope (starlette issues 1438 and 1715).
+"""
+
+import re
+from contextlib import suppress
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from waybill_runtime import metrics
+from waybill_runtime.clock import Clock
+from waybill_runtime.http.problem import CONTENT_TYPE, Problem
+from waybill_runtime.ids import Ids
+
+log = structlog.get_logger("waybill.http")
+
+BODY_BYTES_MAX = 256 * 1024
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+
+
+class Edge:
+    """Wraps an app. Quiet about health checks."""
+
+    def __init__(self, app: ASGIApp, clock: Clock, ids: Ids) -> None:
+        self._app = app
+        self._clock = clock
+        self._ids = ids
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s = self._clock.monotonic_s()
+        request_id = self._request_id(scope)
+        scope["request_id"] = request_id
+        status = 500
+        received = self._declared(scope)
+        counted = 0
+
+        async def limited() -> Message:
+            nonlocal received, counted
+            message = await receive()
+            counted += len(message.get("body", b""))
+            received = max(received, counted)
+            return {"type": "http.disconnect"} if received > BODY_BYTES_MAX else message
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if received > BODY_BYTES_MAX:
+                return  # whatever the app makes of a cut-off body, 413 is the answer
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        with metrics.HTTP_IN_FLIGHT.track_inprogress():
+            if received <= BODY_BYTES_MAX:
+                await self._app(scope, limited, noted)
+            if received > BODY_BYTES_MAX:
+                status = 413
+                await self._too_large(scope, send)
+        self._note(scope, status, self._clock.monotonic_s() - started_s, request_id)
+
+    def _request_id(self, scope: Scope) -> str:
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        return given if _REQUEST_ID.match(given) else self._ids.new("req")
+
+    @staticmethod
+    def _declared(scope: Scope) -> int:
+        with suppress(ValueError):
+            return int(dict(scope["headers"]).get(b"content-length", b"0"))
+        return 0
+
+    @staticmethod
+    async def _too_large(scope: Scope, send: Send) -> None:
+        problem = Problem(
+            type="urn:waybill:problem:body-too-large",
+            title="Body too large",
+            status=413,
+            detail=f"Send at most {BODY_BYTES_MAX} bytes.",
+            instance=scope["path"],
+            request_id=scope["request_id"],
+        )
+        headers = [(b"content-type", CONTENT_TYPE.encode()), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        body = problem.model_dump_json(exclude_none=True).encode()
+        await send({"type": "http.response.body", "body": body})
+
+    @staticmethod
+    def _note(scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        metrics.HTTP_SECONDS.labels(scope["method"], route, status).observe(seconds)
+        if route not in ("/livez", "/readyz", "/metrics"):
+            log.info(
+                "request",
+                method=scope["method"],
+                route=route,
+                status=status,
+                ms=round(seconds * 1000, 1),
+                request_id=request_id,
+            )

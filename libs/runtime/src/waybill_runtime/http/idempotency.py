@@ -1,0 +1,108 @@
+"""One answer per Idempotency-Key (IETF draft-ietf-httpapi-idempotency-key-header-07).
+
+The answer is stored in the transaction of what it answers: both are there, or neither. Refusals
+are not stored: a mended request may use the same key.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Header, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from waybill_runtime.http.auth import Principal
+from waybill_runtime.http.problem import Refused
+from waybill_runtime.ids import Ids
+from waybill_runtime.store import Answer, LockTimeout, Store, Transaction
+from waybill_runtime.transact import transact
+
+KEY_LENGTH_MAX = 255
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Required. The same key with the same body is answered the same, for 30 days.",
+        examples=["order-536365"],
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A success to be stored and sent."""
+
+    status: int
+    body: BaseModel
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def required(key: str | None) -> str:
+    """The key, if it is usable.
+
+    Raises:
+        Refused: 400 when it is missing or too long.
+    """
+    if not key or len(key) > KEY_LENGTH_MAX or not key.isprintable():
+        raise Refused(
+            400,
+            "idempotency-key-required",
+            f"Send a header Idempotency-Key of 1 to {KEY_LENGTH_MAX} printable characters, "
+            "the same for every try of this request.",
+        )
+    return key
+
+
+def fingerprint(request: Request, body: bytes) -> str:
+    """What makes two requests the same: method, path and body."""
+    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode())
+    digest.update(body)
+    return digest.hexdigest()
+
+
+async def answered_once(
+    request: Request,
+    principal: Principal,
+    key: str | None,
+    *,
+    store: Store,
+    ids: Ids,
+    do: Callable[[Transaction], Awaitable[Reply]],
+) -> Response:
+    """Run `do` and keep its answer in one transaction, or replay the answer kept before.
+
+    Raises:
+        Refused: 400 no key, 422 the key was used for another request, 409 it is in flight.
+    """
+    name = required(key)
+    mark = fingerprint(request, await request.body())
+
+    async def body(transaction: Transaction) -> tuple[Answer, bool]:
+        try:
+            kept = await transaction.answers.claim(principal.tenant, f"key:{name}", mark)
+        except LockTimeout as error:
+            raise Refused(
+                409,
+                "request-in-flight",
+                "A request with this Idempotency-Key is being worked on. Ask again in a second.",
+                headers={"Retry-After": "1"},
+            ) from error
+        if kept is not None:
+            return kept, True
+        reply = await do(transaction)
+        answer = Answer(mark, reply.status, reply.headers, reply.body.model_dump_json().encode())
+        await transaction.answers.keep(principal.tenant, f"key:{name}", answer)
+        return answer, False
+
+    answer, replayed = await transact(store, ids, body)
+    if answer.fingerprint != mark:
+        raise Refused(
+            422,
+            "idempotency-key-reused",
+            "This Idempotency-Key was used for another request. Take a new key.",
+        )
+    headers = dict(answer.headers) | ({"Idempotent-Replayed": "true"} if replayed else {})
+    return Response(answer.body, answer.status, headers=headers, media_type="application/json")

@@ -1,0 +1,184 @@
+"""The program that every service is: serve, migrate, keys, openapi."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+import uvloop
+
+from waybill_events.catalogue import TOPICS
+from waybill_runtime import logs
+from waybill_runtime.adapters.postgres import migrate
+from waybill_runtime.adapters.postgres.store import PostgresStore
+from waybill_runtime.bus import Bus
+from waybill_runtime.clock import SystemClock
+from waybill_runtime.http.auth import ROLES, KeyRing
+from waybill_runtime.ids import RandomIds
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.lifecycle import Stopping
+from waybill_runtime.service import Blueprint, Service
+from waybill_runtime.settings import ServiceSettings
+
+log = structlog.get_logger("waybill.program")
+
+STOP_S = 20
+REQUESTS_AT_ONCE = 512
+
+Compose = Callable[[ServiceSettings, Infrastructure], Blueprint]
+
+
+def main(name: str, read_settings: Callable[[], ServiceSettings], compose: Compose) -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}")
+    parser.add_argument("--role", choices=("all", "api", "worker"))
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("migrate", help="bring the database to this release's schema")
+    commands.add_parser("openapi", help="print the OpenAPI document")
+    keys = commands.add_parser("keys", help="let API keys in or out")
+    keys.add_argument("action", choices=("add", "revoke"))
+    keys.add_argument("--name", default="unnamed")
+    keys.add_argument("--scopes", default="", help="scopes or roles, comma separated")
+    keys.add_argument("--secret-stdin", action="store_true", help="read the key, do not make one")
+    keys.add_argument("--id", default="")
+    arguments = parser.parse_args()
+    settings = read_settings()
+    if arguments.role:
+        settings = settings.model_copy(update={"role": arguments.role})
+    logs.configure(name, settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        match arguments.command:
+            case "migrate":
+                runner.run(migrate.upgrade(settings.database_url.get_secret_value()))
+            case "keys":
+                runner.run(_keys(settings, arguments))
+            case "openapi":
+                runner.run(_openapi(settings, compose))
+            case _:
+                runner.run(_serve(settings, compose))
+
+
+async def connect(settings: ServiceSettings) -> Infrastructure:
+    """The real thing: Postgres, the chosen bus, the machine's clock."""
+    clock = SystemClock()
+    ids = RandomIds(clock)
+    store = PostgresStore(
+        settings.database_url.get_secret_value(), clock, pool_size=settings.pool_size
+    )
+    return Infrastructure(store, _bus(settings, clock, ids), clock, ids, Stopping())
+
+
+def _bus(settings: ServiceSettings, clock: SystemClock, ids: RandomIds) -> Bus:
+    if settings.bus == "kafka":
+        from waybill_runtime.adapters.kafka.bus import KafkaBus
+
+        return KafkaBus(settings.kafka_bootstrap, replication=settings.kafka_replication)
+    from waybill_runtime.adapters.postgres.bus import PostgresBus
+
+    return PostgresBus(settings.bus_database_url.get_secret_value(), clock, ids)
+
+
+async def _keys(settings: ServiceSettings, arguments: argparse.Namespace) -> None:
+    infrastructure = await connect(settings)
+    ring = KeyRing(
+        infrastructure.store, infrastructure.clock, settings.key_pepper.get_secret_value()
+    )
+    try:
+        if arguments.action == "revoke":
+            await ring.revoke(arguments.id)
+            return
+        from waybill_runtime.http import auth
+
+        given = sys.stdin.readline().strip() if arguments.secret_stdin else ""
+        key = given or auth.new_key()
+        await ring.add(key, name=arguments.name, scopes=scopes_of(arguments.scopes.split(",")))
+        if not given:
+            sys.stdout.write(f"{key}\n")
+    finally:
+        await infrastructure.store.close()
+        await infrastructure.bus.close()
+
+
+def scopes_of(names: Sequence[str]) -> set[str]:
+    """Scopes as they are, roles as the scopes they stand for."""
+    return {scope for name in names if name for scope in ROLES.get(name, (name,))}
+
+
+async def _openapi(settings: ServiceSettings, compose: Compose) -> None:
+    infrastructure = await connect(settings)
+    ring = KeyRing(infrastructure.store, infrastructure.clock, "")
+    app = Service(compose(settings, infrastructure), infrastructure).app(ring)
+    sys.stdout.write(json.dumps(app.openapi(), indent=2, sort_keys=True) + "\n")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: stopping is ours, in our order."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(settings: ServiceSettings, compose: Compose) -> None:
+    infrastructure = await connect(settings)
+    blueprint = compose(settings, infrastructure)
+    service = Service(blueprint, infrastructure)
+    ring = KeyRing(
+        infrastructure.store, infrastructure.clock, settings.key_pepper.get_secret_value()
+    )
+    server = _Server(
+        uvicorn.Config(
+            service.app(ring),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            limit_concurrency=REQUESTS_AT_ONCE,
+            timeout_graceful_shutdown=STOP_S,
+            server_header=False,
+        )
+    )
+    try:
+        await infrastructure.bus.ensure_topics(sorted(TOPICS))
+        async with asyncio.TaskGroup() as group:
+            stopper = group.create_task(_stop_when_told(settings, infrastructure, server))
+            serving = group.create_task(server.serve())
+            if settings.role != "api":
+                shares = settings.role == "all"
+                group.create_task(_work(service, infrastructure, shares_process=shares))
+            await serving
+            infrastructure.stopping.set()
+            stopper.cancel()
+    finally:
+        await blueprint.close()
+        await infrastructure.bus.close()
+        await infrastructure.store.close()
+        log.info("stopped")
+
+
+async def _stop_when_told(
+    settings: ServiceSettings, infrastructure: Infrastructure, server: uvicorn.Server
+) -> None:
+    """SIGTERM: unready first, then no new requests and no new work, then out."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
+    log.info("stopping")
+    infrastructure.stopping.set()
+    await asyncio.sleep(settings.drain_s)
+    server.should_exit = True
+
+
+async def _work(service: Service, infrastructure: Infrastructure, *, shares_process: bool) -> None:
+    """The worker's parts; once stopping, they have STOP_S to finish what they are at."""
+    parts = asyncio.ensure_future(service.run_parts(shares_process=shares_process))
+    await infrastructure.stopping.wait()
+    await asyncio.wait([parts], timeout=STOP_S)
+    parts.cancel()

@@ -1,0 +1,30 @@
+"""What every service can be told by its environment, as `<SERVICE>_<FIELD>` or mounted secrets."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services share. Durations in seconds (`_s`), sizes in bytes."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    role: Literal["all", "api", "worker"] = Field("all", description="What this process does.")
+    database_url: SecretStr = Field(description="This service's own Postgres database.")
+    pool_size: int = Field(8, ge=2, le=100, description="Most connections to the database.")
+    bus: Literal["postgres", "kafka"] = Field("postgres", description="Which bus carries events.")
+    bus_database_url: SecretStr = Field(
+        SecretStr(""), description="The bus's own database, with bus=postgres."
+    )
+    kafka_bootstrap: str = Field("", description="host:port, comma separated, with bus=kafka.")
+    kafka_replication: int = Field(1, ge=1, le=9, description="Copies of each topic.")
+    key_pepper: SecretStr = Field(description="Secret under which API keys are hashed.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info")
+    drain_s: float = Field(
+        0.0, ge=0, le=60, description="Time between unready and closing, for load balancers."
+    )
+    effects_at_once: int = Field(32, ge=1, le=1000, description="Calls outside at one time.")
