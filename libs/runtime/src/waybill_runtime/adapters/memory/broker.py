@@ -1,0 +1,236 @@
+"""The shared half of the memory bus: logs, groups, and who is alive. No tasks, no threads.
+
+Everything happens inside calls of the members, on the injected clock and the loop's own timers, so
+that a run under a virtual loop repeats exactly.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from waybill_runtime.adapters.holdings import deal
+from waybill_runtime.bus import (
+    PARTITIONS,
+    BusUnavailable,
+    Delivery,
+    Message,
+    Partition,
+    partition_of,
+)
+from waybill_runtime.clock import Clock
+
+
+class Faults(Protocol):
+    """Asked at every call what goes wrong this time; a simulator answers from its seed."""
+
+    def delay_s(self, node: str, operation: str) -> float:
+        """How long a call (`send`, `poll`, `read`, …) takes before anything happens."""
+        ...
+
+    def refuses(self, node: str, operation: str) -> bool:
+        """Whether the call fails before anything happens."""
+        ...
+
+    def fails_after(self, node: str, messages: Sequence[Message]) -> int | None:
+        """How many messages are written before the send fails; all: the answer is lost."""
+        ...
+
+    def copies(self, node: str, message: Message) -> int:
+        """How often the message is written: 1, or more for a sender that repeated itself."""
+        ...
+
+    def rewinds(self, node: str, partition: Partition) -> int:
+        """How many messages back a poll starts again: duplicate delivery of old offsets."""
+        ...
+
+
+class NoFaults:
+    """A bus on a good day."""
+
+    def delay_s(self, node: str, operation: str) -> float:
+        return 0.0
+
+    def refuses(self, node: str, operation: str) -> bool:
+        return False
+
+    def fails_after(self, node: str, messages: Sequence[Message]) -> int | None:
+        return None
+
+    def copies(self, node: str, message: Message) -> int:
+        return 1
+
+    def rewinds(self, node: str, partition: Partition) -> int:
+        return 0
+
+
+@dataclass(slots=True)
+class _Member:
+    node: str
+    topics: frozenset[str]
+    lease_until_s: float
+
+
+@dataclass(slots=True)
+class _Group:
+    members: dict[str, _Member] = field(default_factory=dict)
+    owners: dict[Partition, tuple[str, int]] = field(default_factory=dict)
+    dealt: dict[Partition, str] | None = None
+    committed: dict[Partition, int] = field(default_factory=dict)
+
+
+class MemoryBroker:
+    """One bus of one process. Outlives its members, as a real one would."""
+
+    def __init__(
+        self, clock: Clock, *, lease_s: float = 10.0, faults: Faults | None = None
+    ) -> None:
+        self.clock = clock
+        self.lease_s = lease_s
+        self.faults: Faults = faults or NoFaults()
+        self._logs: dict[Partition, list[Delivery]] = {}
+        self._groups: dict[str, _Group] = {}
+        self._lives: dict[str, int] = {}
+        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._numbers = itertools.count(1)
+
+    def life(self, node: str) -> int:
+        """Which of the node's lives this is; a view remembers the one it was made in."""
+        return self._lives.get(node, 0)
+
+    def kill(self, node: str, *, leaves: bool = False) -> None:
+        """Everything that the node opened fails from now on; new views of it work.
+
+        Its memberships end at once when it `leaves`; else they last until their leases expire.
+        """
+        self._lives[node] = self.life(node) + 1
+        if leaves:
+            for group in self._groups.values():
+                for name in [n for n, m in group.members.items() if m.node == node]:
+                    self._expel(group, name)
+        self.wake()
+
+    def committed(self, group: str) -> Mapping[Partition, int]:
+        """What members of a group said of their progress."""
+        return dict(self._groups.get(group, _Group()).committed)
+
+    async def enter(self, node: str, life: int, operation: str) -> None:
+        """What every call goes through first.
+
+        Raises:
+            BusUnavailable: the node is dead, or a fault says so.
+        """
+        await asyncio.sleep(self.faults.delay_s(node, operation))
+        if life != self.life(node):
+            raise BusUnavailable(f"{node} is cut off from the bus")
+        if self.faults.refuses(node, operation):
+            raise BusUnavailable(f"the bus refused to {operation}")
+
+    # --- logs -----------------------------------------------------------------------------
+
+    def make(self, topics: Sequence[str]) -> None:
+        for topic in topics:
+            for number in range(PARTITIONS):
+                self._logs.setdefault(Partition(topic, number), [])
+        self.wake()
+
+    def append(self, message: Message) -> None:
+        partition = Partition(message.topic, partition_of(message.key))
+        log = self._logs.get(partition)
+        if log is None:
+            raise BusUnavailable(f"no topic {message.topic!r}: make it with ensure_topics")
+        log.append(Delivery(message=message, partition=partition, offset=len(log)))
+
+    def slice(self, partition: Partition, offset: int, limit: int) -> list[Delivery]:
+        return self._logs.get(partition, [])[offset : offset + limit]
+
+    def ends(self, topics: Collection[str]) -> dict[Partition, int]:
+        return {p: len(log) for p, log in self._logs.items() if p.topic in topics}
+
+    # --- groups ---------------------------------------------------------------------------
+
+    def name(self, node: str) -> str:
+        """A member's name; later ones sort after, whatever their node."""
+        return f"{next(self._numbers):09d}/{node}"
+
+    def join(self, group: str, member: str, node: str, topics: Sequence[str]) -> None:
+        lease_until_s = self.clock.monotonic_s() + self.lease_s
+        joined = self._groups.setdefault(group, _Group())
+        joined.members[member] = _Member(node, frozenset(topics), lease_until_s)
+        joined.dealt = None
+        self.wake()
+
+    def leave(self, group: str, member: str) -> None:
+        if member in self._groups[group].members:
+            self._expel(self._groups[group], member)
+            self.wake()
+
+    def renew(self, group: str, member: str) -> bool:
+        """Extend a lease and expel whoever let his lapse; False: we were expelled before."""
+        now_s = self.clock.monotonic_s()
+        members = self._groups[group].members
+        lapsed = [n for n, m in members.items() if m.lease_until_s < now_s and n != member]
+        for name in lapsed:
+            self._expel(self._groups[group], name)
+        if lapsed:
+            self.wake()
+        if member not in members:
+            return False
+        members[member].lease_until_s = now_s + self.lease_s
+        return True
+
+    def excess(self, group: str, member: str) -> list[Partition]:
+        """What the member holds and others should."""
+        share = self._share(group, member)
+        owners = self._groups[group].owners
+        return [p for p, (owner, _) in owners.items() if owner == member and p not in share]
+
+    def release(self, group: str, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._groups[group].owners.pop(partition, None)
+        if partitions:
+            self.wake()
+
+    def claim(self, group: str, member: str) -> dict[Partition, int]:
+        """Take what is due and free; answer all that is held, with its claims."""
+        owners = self._groups[group].owners
+        for partition in self._share(group, member):
+            if partition in self._logs and partition not in owners:
+                owners[partition] = (member, next(self._numbers))
+        return {p: claim for p, (owner, claim) in owners.items() if owner == member}
+
+    def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        self._groups[group].committed.update(offsets)
+
+    def _share(self, name: str, member: str) -> set[Partition]:
+        group = self._groups[name]
+        if group.dealt is None:
+            group.dealt = deal({other: m.topics for other, m in group.members.items()})
+        return {partition for partition, owner in group.dealt.items() if owner == member}
+
+    def _expel(self, group: _Group, member: str) -> None:
+        del group.members[member]
+        group.dealt = None
+        group.owners = {p: held for p, held in group.owners.items() if held[0] != member}
+
+    # --- waiting --------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something changed: whoever waits looks again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def changed(self, timeout_s: float) -> None:
+        """Return at the next change, or after the time."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await waiter
+        finally:
+            self._waiters.pop(waiter, None)
