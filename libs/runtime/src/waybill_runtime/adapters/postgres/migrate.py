@@ -1,0 +1,76 @@
+"""Bring a service's database to the schema that this code needs.
+
+May be called by any number of processes at once: one migrates, the others wait and find it done.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from alembic import command, config, script
+from alembic.runtime import migration
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+_HISTORY = Path(__file__).parent / "migrations"
+_LOCK = 7_829_402_117_306_652
+"""Key of the advisory lock that migrators of one database share."""
+
+_WAIT_S = 60
+
+
+async def upgrade(dsn: str) -> None:
+    """Run every migration that is missing, all in one transaction; nothing to do is fine.
+
+    Waits at most a minute for another migrator. Raises what the database raised; then nothing
+    was changed.
+    """
+    async with _connection(dsn) as connection:
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_S}s'"))
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        await connection.run_sync(_upgrade)
+
+
+async def current(dsn: str) -> str | None:
+    """The revision that the database is at; None for an empty one."""
+    async with _connection(dsn) as connection:
+        return await connection.run_sync(
+            lambda sync: migration.MigrationContext.configure(sync).get_current_revision()
+        )
+
+
+def head() -> str:
+    """The newest revision there is."""
+    newest = script.ScriptDirectory.from_config(_settings()).get_current_head()
+    if newest is None:
+        raise RuntimeError(f"no migrations in {_HISTORY}")
+    return newest
+
+
+def _upgrade(connection: Connection) -> None:
+    settings = _settings()
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, "head")
+
+
+def _settings() -> config.Config:
+    settings = config.Config()
+    settings.set_main_option("script_location", str(_HISTORY).replace("%", "%%"))
+    settings.set_main_option("path_separator", "os")
+    return settings
+
+
+@contextlib.asynccontextmanager
+async def _connection(dsn: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
+    """One connection in one transaction, committed on leaving."""
+    scheme, separator, rest = dsn.partition("://")
+    if not separator or not scheme.startswith("postgres"):
+        raise ValueError("the DSN must begin with postgresql://")
+    engine = sqlalchemy_asyncio.create_async_engine(
+        f"postgresql+asyncpg://{rest}", poolclass=pool.NullPool, connect_args={"timeout": 5}
+    )
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    finally:
+        await engine.dispose()

@@ -1,0 +1,262 @@
+"""Streams, their events and the outbox, a statement for each call however many rows."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from waybill_events.envelope import Recorded, StreamId
+from waybill_runtime import store
+from waybill_runtime.adapters import appending
+
+if TYPE_CHECKING:
+    from waybill_runtime.adapters.postgres.session import Row, Session
+
+SCAN = 1_000
+
+_EVENT = """e.event_id, e.type, e.stream, e.version, e.tenant, e.topic, e.key, e.occurred_at,
+       e.causation_id, e.correlation_id, e.actor, e.origin, e.data"""
+
+# Streams with their events after the snapshot. One statement is one snapshot.
+LOAD = f"""/* streams.load */
+SELECT s.stream AS loaded, s.version AS at, s.snapshot, s.snapshot_version, {_EVENT}
+  FROM streams s
+  LEFT JOIN events e ON e.stream = s.stream AND e.version > s.snapshot_version
+ WHERE s.stream = ANY($1::text[])
+ ORDER BY s.stream, e.version
+"""  # noqa: S608 - constants only
+
+# The same, with the streams locked in sorted order. A row that had to be waited for is seen as
+# the other transaction left it, its newest events are not: the caller looks again for those.
+LOAD_LOCKED = f"""/* streams.load locked */
+WITH locked AS (
+  SELECT stream, version, snapshot, snapshot_version FROM streams
+   WHERE stream = ANY($1::text[]) ORDER BY stream FOR NO KEY UPDATE
+)
+SELECT s.stream AS loaded, s.version AS at, s.snapshot, s.snapshot_version, {_EVENT}
+  FROM locked s
+  LEFT JOIN events e ON e.stream = s.stream AND e.version > s.snapshot_version
+ ORDER BY s.stream, e.version
+"""  # noqa: S608 - constants only
+
+# Moves every stream on that stands where its writer thought, existing ones first and each kind
+# in sorted order, so that no two appends wait for each other. Only when all did, the events and
+# their places in the outbox are written: those are drawn under the locks of the streams, so they
+# follow the versions. Answers the streams that moved.
+APPEND = """/* streams.append */
+WITH writes AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+                       $6::bigint[], $7::json[])
+      AS w (stream, tenant, category, id, expected, version, snapshot)
+), locked AS (
+  SELECT stream FROM streams
+   WHERE stream = ANY($1::text[]) ORDER BY stream FOR NO KEY UPDATE
+), updated AS (
+  UPDATE streams s
+     SET version = w.version,
+         snapshot = coalesce(w.snapshot, s.snapshot),
+         snapshot_version = CASE WHEN w.snapshot IS NULL THEN s.snapshot_version
+                                 ELSE w.version END
+    FROM locked l JOIN writes w USING (stream)
+   WHERE s.stream = l.stream AND s.version = w.expected
+  RETURNING s.stream
+), inserted AS (
+  INSERT INTO streams (stream, tenant, category, id, version, snapshot, snapshot_version)
+  SELECT stream, tenant, category, id, version, snapshot,
+         CASE WHEN snapshot IS NULL THEN 0 ELSE version END
+    FROM writes
+   WHERE expected = 0 AND (SELECT count(*) FROM updated) >= 0
+   ORDER BY stream
+  ON CONFLICT (stream) DO NOTHING
+  RETURNING stream
+), moved AS (
+  SELECT stream FROM updated UNION ALL SELECT stream FROM inserted
+), given AS (
+  SELECT * FROM unnest($8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[],
+                       $13::text[], $14::text[], $15::timestamptz[], $16::text[], $17::text[],
+                       $18::text[], $19::text[], $20::json[]) WITH ORDINALITY
+      AS g (event_id, type, stream, version, tenant, topic, key, occurred_at, causation_id,
+            correlation_id, actor, origin, data, place)
+   WHERE (SELECT count(*) FROM moved) = cardinality($1::text[])
+), recorded AS (
+  INSERT INTO events (event_id, type, stream, version, tenant, topic, key, occurred_at,
+                      causation_id, correlation_id, actor, origin, data)
+  SELECT event_id, type, stream, version, tenant, topic, key, occurred_at,
+         causation_id, correlation_id, actor, origin, data
+    FROM given
+), queued AS (
+  INSERT INTO outbox (stream, version) SELECT stream, version FROM given ORDER BY place
+)
+SELECT stream FROM moved
+"""
+
+# What is not yet published, by presence and never by a cursor: a late commit still shows up.
+UNPUBLISHED = f"""/* streams.unpublished */
+SELECT o.position, {_EVENT}
+  FROM outbox o JOIN events e ON e.stream = o.stream AND e.version = o.version
+ ORDER BY o.position LIMIT $1
+"""  # noqa: S608 - constants only
+
+PUBLISHED = """/* streams.published */
+DELETE FROM outbox WHERE position = ANY($1::bigint[])
+"""
+
+OUTBOX_BACKLOG = """/* streams.outbox_backlog */
+SELECT count(*) AS count,
+       extract(epoch FROM statement_timestamp() - min(recorded_at))::float8 AS oldest_s
+  FROM outbox
+"""
+
+SCAN_ALL = f"""/* streams.scan */
+SELECT {_EVENT}
+  FROM events e WHERE (e.stream, e.version) > ($1::text, $2::bigint)
+ ORDER BY e.stream, e.version LIMIT $3
+"""  # noqa: S608 - constants only
+
+SCAN_CATEGORY = f"""/* streams.scan of a category */
+SELECT {_EVENT}
+  FROM streams s JOIN events e ON e.stream = s.stream
+ WHERE s.category = $4 AND s.stream >= $1
+   AND (e.stream, e.version) > ($1::text, $2::bigint)
+ ORDER BY e.stream, e.version LIMIT $3
+"""  # noqa: S608 - constants only
+
+STREAM_IDS = """/* streams.stream_ids */
+SELECT stream FROM streams
+ WHERE category = $2 AND tenant = $1 AND stream > $3 ORDER BY stream LIMIT $4
+"""
+
+
+class PostgresStreams:
+    """`Streams` in the tables streams, events and outbox."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+
+    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, store.Stream]:
+        asked = sorted(set(streams))
+        if not asked:
+            return {}
+        if not lock:
+            return _by_stream(asked, await self._session.read(LOAD, asked))
+        rows = await self._session.write(LOAD_LOCKED, asked)
+        loaded = _by_stream(asked, rows)
+        if behind := _behind(rows):
+            loaded |= _by_stream(behind, await self._session.read(LOAD, behind))
+        return loaded
+
+    async def append(self, writes: Sequence[store.StreamWrite]) -> None:
+        checked = appending.checked(writes)
+        if not checked:
+            return
+        rows = await self._session.write(APPEND, *_stream_columns(checked), *_columns(checked))
+        moved = {row["stream"] for row in rows}
+        for write in checked:
+            if write.stream not in moved:
+                self._session.conflict(write.stream)
+        self._session.appended = True
+
+    async def unpublished(self, limit: int) -> Sequence[store.Unpublished]:
+        rows = await self._session.read(UNPUBLISHED, limit)
+        return [store.Unpublished(row["position"], _event(row)) for row in rows]
+
+    async def published(self, positions: Sequence[int]) -> None:
+        if positions:
+            await self._session.write(PUBLISHED, list(positions))
+
+    async def outbox_backlog(self) -> store.Backlog:
+        (row,) = await self._session.read(OUTBOX_BACKLOG)
+        return store.Backlog(row["count"], max(0.0, row["oldest_s"] or 0.0))
+
+    async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
+        stream, version = "", 0
+        while True:
+            if category is None:
+                rows = await self._session.read(SCAN_ALL, stream, version, SCAN)
+            else:
+                rows = await self._session.read(SCAN_CATEGORY, stream, version, SCAN, category)
+            for row in rows:
+                yield _event(row)
+            if len(rows) < SCAN:
+                return
+            stream, version = rows[-1]["stream"], rows[-1]["version"]
+
+    async def stream_ids(
+        self, tenant: str, category: str, *, after: str, limit: int
+    ) -> Sequence[str]:
+        rows = await self._session.read(STREAM_IDS, tenant, category, after, limit)
+        return [row["stream"] for row in rows]
+
+
+def _event(row: "Row") -> Recorded:
+    return Recorded(
+        event_id=row["event_id"],
+        type=row["type"],
+        stream=row["stream"],
+        version=row["version"],
+        tenant=row["tenant"],
+        topic=row["topic"],
+        key=row["key"],
+        occurred_at=row["occurred_at"],
+        causation_id=row["causation_id"],
+        correlation_id=row["correlation_id"],
+        actor=row["actor"],
+        origin=row["origin"],
+        data=row["data"],
+    )
+
+
+def _by_stream(asked: Sequence[str], rows: "Sequence[Row]") -> dict[str, store.Stream]:
+    first: dict[str, Row] = {}
+    events: dict[str, list[Recorded]] = {}
+    for row in rows:
+        first.setdefault(row["loaded"], row)
+        found = events.setdefault(row["loaded"], [])
+        if row["stream"] is not None:
+            found.append(_event(row))
+    return {
+        stream: store.Stream(first[stream]["at"], first[stream]["snapshot"], events[stream])
+        if stream in first
+        else store.Stream(0, None, ())
+        for stream in asked
+    }
+
+
+def _behind(rows: "Sequence[Row]") -> list[str]:
+    """Streams that moved while they were waited for, so that their newest events are missing."""
+    last = {row["loaded"]: row for row in rows}
+    return [
+        stream
+        for stream, row in last.items()
+        if row["at"] != (row["snapshot_version"] if row["version"] is None else row["version"])
+    ]
+
+
+def _stream_columns(writes: Sequence[store.StreamWrite]) -> tuple[list[object], ...]:
+    ids = [StreamId.parse(write.stream) for write in writes]
+    return (
+        [write.stream for write in writes],
+        [stream.tenant for stream in ids],
+        [stream.category for stream in ids],
+        [stream.id for stream in ids],
+        [write.expected_version for write in writes],
+        [write.events[-1].version for write in writes],
+        [write.snapshot for write in writes],
+    )
+
+
+def _columns(writes: Sequence[store.StreamWrite]) -> tuple[list[object], ...]:
+    events = [event for write in writes for event in write.events]
+    return (
+        [event.event_id for event in events],
+        [event.type for event in events],
+        [event.stream for event in events],
+        [event.version for event in events],
+        [event.tenant for event in events],
+        [event.topic for event in events],
+        [event.key for event in events],
+        [event.occurred_at for event in events],
+        [event.causation_id for event in events],
+        [event.correlation_id for event in events],
+        [event.actor for event in events],
+        [event.origin for event in events],
+        [event.data for event in events],
+    )
