@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import structlog
 import uvicorn
@@ -30,10 +31,11 @@ log = structlog.get_logger("waybill.program")
 STOP_S = 20
 REQUESTS_AT_ONCE = 512
 
-Compose = Callable[[ServiceSettings, Infrastructure], Blueprint]
+S = TypeVar("S", bound=ServiceSettings)
+Compose = Callable[[S, Infrastructure], Blueprint]
 
 
-def main(name: str, read_settings: Callable[[], ServiceSettings], compose: Compose) -> None:
+def main(name: str, read_settings: Callable[[], S], compose: Compose[S]) -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog=f"python -m {name}")
     parser.add_argument("--role", choices=("all", "api", "worker"))
@@ -109,7 +111,7 @@ def scopes_of(names: Sequence[str]) -> set[str]:
     return {scope for name in names if name for scope in ROLES.get(name, (name,))}
 
 
-async def _openapi(settings: ServiceSettings, compose: Compose) -> None:
+async def _openapi(settings: S, compose: Compose[S]) -> None:
     infrastructure = await connect(settings)
     ring = KeyRing(infrastructure.store, infrastructure.clock, "")
     app = Service(compose(settings, infrastructure), infrastructure).app(ring)
@@ -124,7 +126,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(settings: ServiceSettings, compose: Compose) -> None:
+async def _serve(settings: S, compose: Compose[S]) -> None:
     infrastructure = await connect(settings)
     blueprint = compose(settings, infrastructure)
     service = Service(blueprint, infrastructure)

@@ -26,6 +26,19 @@ class Cause:
     origin: str = "live"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A command that came from outside: whose data it is about, who sent it, under which id."""
+
+    tenant: str
+    actor: str
+    command_id: str
+
+    @property
+    def cause(self) -> Cause:
+        return Cause(causation_id=self.command_id, actor=self.actor)
+
+
 def caused_by(event: Recorded, service: str) -> Cause:
     """The cause of what `service` decides because of an event."""
     return Cause(causation_id=event.event_id, actor=f"system:{service}", origin=event.origin)

@@ -1,0 +1,1 @@
+"""capture: what an order is, and its fate."""

@@ -18,6 +18,7 @@ from waybill_runtime.http.problem import Refused
 from waybill_runtime.ids import Ids
 from waybill_runtime.store import Answer, LockTimeout, Store, Transaction
 from waybill_runtime.transact import transact
+from waybill_runtime.work import Asked
 
 KEY_LENGTH_MAX = 255
 
@@ -70,14 +71,17 @@ async def answered_once(
     *,
     store: Store,
     ids: Ids,
-    do: Callable[[Transaction], Awaitable[Reply]],
+    do: Callable[[Transaction, Asked], Awaitable[Reply]],
 ) -> Response:
     """Run `do` and keep its answer in one transaction, or replay the answer kept before.
+
+    `do` may run again on a new transaction after a conflict.
 
     Raises:
         Refused: 400 no key, 422 the key was used for another request, 409 it is in flight.
     """
     name = required(key)
+    asked = Asked(tenant=principal.tenant, actor=principal.actor, command_id=f"key:{name}")
     mark = fingerprint(request, await request.body())
 
     async def body(transaction: Transaction) -> tuple[Answer, bool]:
@@ -92,7 +96,7 @@ async def answered_once(
             ) from error
         if kept is not None:
             return kept, True
-        reply = await do(transaction)
+        reply = await do(transaction, asked)
         answer = Answer(mark, reply.status, reply.headers, reply.body.model_dump_json().encode())
         await transaction.answers.keep(principal.tenant, f"key:{name}", answer)
         return answer, False

@@ -1,0 +1,127 @@
+"""The storefront's HTTP interface: place, read, list, cancel; and the recipient vault."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from capture import bodies
+from capture.service import Orders
+from capture.vault import Vault
+from waybill_runtime.http import conditions
+from waybill_runtime.http.auth import Principal, requires
+from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
+from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Transaction
+from waybill_runtime.work import Asked
+
+Writer = Annotated[Principal, Depends(requires("orders:write"))]
+Reader = Annotated[Principal, Depends(requires("orders:read"))]
+Eraser = Annotated[Principal, Depends(requires("recipients:erase"))]
+VaultReader = Annotated[Principal, Depends(requires("recipients:read"))]
+
+
+def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
+    """`/v1/orders`."""
+    router = APIRouter(prefix="/v1/orders")
+
+    @router.post("", status_code=201, operation_id="place_order", response_model=bodies.PlacedOrder)
+    async def place(
+        request: Request, body: bodies.PlaceOrder, who: Writer, key: IdempotencyKey = None
+    ) -> Response:
+        """Accept an order. Durable when answered; stock and payment follow by themselves."""
+
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            placed = await orders.place(transaction, asked, body)
+            return Reply(201, placed, {"Location": f"/v1/orders/{placed.id}", "ETag": '"1"'})
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    @router.get("/{order_id}", operation_id="read_order", response_model=bodies.OrderView)
+    async def read(request: Request, order_id: str, who: Reader) -> Response:
+        """An order as it stands, with its ETag."""
+        order = await orders.read(who.tenant, order_id)
+        return conditions.answer_read(request, order, order.version)
+
+    @router.get("", operation_id="list_orders")
+    async def find(
+        who: Reader,
+        external_ref: Annotated[str | None, Query(max_length=64)] = None,
+        channel: Annotated[str | None, Query(max_length=64)] = None,
+        customer_ref: Annotated[str | None, Query(max_length=64)] = None,
+        status: Annotated[str | None, Query(max_length=64)] = None,
+        cursor: Cursor = None,
+        limit: Limit = conditions.PAGE,
+    ) -> bodies.OrderPage:
+        """Orders, newest first. Follows its orders within a second."""
+        filters = {
+            "external_ref": external_ref,
+            "channel": channel,
+            "customer_ref": customer_ref,
+            "status": status,
+        }
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        rows = await orders.find(who.tenant, wanted, conditions.key_of(cursor), limit)
+        page = rows[:limit]
+        more = len(rows) > limit
+        return bodies.OrderPage(
+            data=[
+                bodies.OrderSummary(
+                    id=row.id,
+                    external_ref=row.external_ref,
+                    channel=row.channel,
+                    status=row.status,
+                    total=bodies.Total(amount_minor=row.total_minor, currency=row.currency),
+                    created_at=row.created_at,
+                )
+                for row in page
+            ],
+            has_more=more,
+            next_cursor=conditions.cursor_of(page[-1].id) if more else None,
+        )
+
+    @router.post("/{order_id}/cancel", operation_id="cancel_order", response_model=bodies.OrderView)
+    async def cancel(
+        request: Request,
+        order_id: str,
+        body: bodies.CancelOrder,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Cancel what was not dispatched. Before confirmation it is done at once."""
+
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            current = await orders.read_in(transaction, who.tenant, order_id)
+            conditions.check_match(if_match, current.version)
+            order = await orders.cancel(transaction, asked, order_id, body.reason)
+            return Reply(200, order, {"ETag": conditions.etag(order.version)})
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    return router
+
+
+def recipients_router(on: Infrastructure, vault: Vault) -> APIRouter:
+    """`/v1/recipients`."""
+    router = APIRouter(prefix="/v1/recipients")
+
+    @router.get("/{recipient_ref}", operation_id="read_recipient")
+    async def read(recipient_ref: str, who: VaultReader) -> bodies.Recipient:
+        """The person behind a reference, for services that must address them."""
+        return await vault.read(who.tenant, recipient_ref)
+
+    @router.post("/erase", operation_id="erase_recipients", response_model=bodies.Erased)
+    async def erase(
+        request: Request, body: bodies.EraseRecipient, who: Eraser, key: IdempotencyKey = None
+    ) -> Response:
+        """Forget a person: the data goes, the order's history stays."""
+
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            count = await vault.erase(transaction, asked, body)
+            return Reply(200, bodies.Erased(erased=count))
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    return router

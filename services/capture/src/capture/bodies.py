@@ -1,0 +1,292 @@
+"""What storefronts send and get. Unknown fields are refused; every limit is named."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Self
+
+import phonenumbers
+import pycountry
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from capture import addresses
+
+LINES_MAX = 1_000
+_EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+_DIGITS = re.compile(r"(?:\d[ -]?){13,19}")
+
+
+def _currency(code: str) -> str:
+    if pycountry.currencies.get(alpha_3=code) is None:
+        raise ValueError(f"{code!r} is no currency of ISO 4217, such as GBP.")
+    return code
+
+
+def _country(code: str) -> str:
+    if pycountry.countries.get(alpha_2=code) is None:
+        raise ValueError(f"{code!r} is no country of ISO 3166-1 alpha-2, such as GB.")
+    return code
+
+
+def _phone(number: str) -> str:
+    try:
+        valid = phonenumbers.is_possible_number(phonenumbers.parse(number, None))
+    except phonenumbers.NumberParseException:
+        valid = False
+    if not valid or not number.startswith("+"):
+        raise ValueError("Write the phone number in E.164, such as +442079460000.")
+    return number
+
+
+def _email(address: str) -> str:
+    if not _EMAIL.match(address):
+        raise ValueError("This is no e-mail address, such as buyer@example.com.")
+    return address
+
+
+def _clean(text: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise ValueError("Control characters are not accepted here.")
+    if _has_card_number(text):
+        raise ValueError("This looks like a card number. Send the gateway's token, never a card.")
+    return text
+
+
+def _has_card_number(text: str) -> bool:
+    """Whether the text holds 13 to 19 digits that pass the Luhn check (PCI DSS 3.3)."""
+    for match in _DIGITS.finditer(text):
+        digits = [int(c) for c in match.group() if c.isdigit()]
+        doubled = [d if i % 2 == 0 else sum(divmod(2 * d, 10)) for i, d in enumerate(digits[::-1])]
+        if sum(doubled) % 10 == 0 and len(set(digits)) > 1:
+            return True
+    return False
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
+Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean)]
+CurrencyCode = Annotated[
+    str, Field(pattern="^[A-Z]{3}$", examples=["GBP"]), AfterValidator(_currency)
+]
+CountryCode = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["GB"]), AfterValidator(_country)]
+AmountMinor = Annotated[int, Field(ge=0, le=10**12, strict=True)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Customer(Body):
+    ref: Short | None = None
+    email: Annotated[str, Field(max_length=254), AfterValidator(_email)] | None = None
+    phone: Annotated[str, Field(max_length=20), AfterValidator(_phone)] | None = None
+    locale: Annotated[str, Field(pattern="^[a-z]{2}(-[A-Z]{2})?$")] = "en"
+
+
+class Address(Body):
+    name: Name
+    company: Name | None = None
+    line1: Name
+    line2: Name | None = None
+    city: Name
+    region_code: Short | None = None
+    postal_code: Annotated[str, Field(max_length=16), AfterValidator(_clean)] | None = None
+    country_code: CountryCode
+
+
+class OrderedLine(Body):
+    sku: Short
+    name: Name
+    quantity: Annotated[int, Field(ge=1, le=100_000, strict=True)]
+    unit_price_minor: AmountMinor
+
+
+class Shipping(Body):
+    option: Short = "standard"
+    price_minor: AmountMinor = 0
+
+
+class Payment(Body):
+    method: Short = "card"
+    token: Short
+
+
+class Total(Body):
+    amount_minor: AmountMinor
+    currency: CurrencyCode
+
+
+class PlaceOrder(Body):
+    """An order. The total is computed from the lines; one that is posted must agree."""
+
+    external_ref: Short | None = None
+    channel: Short = "web"
+    currency: CurrencyCode
+    customer: Customer
+    shipping_address: Address
+    lines: Annotated[list[OrderedLine], Field(min_length=1, max_length=LINES_MAX)]
+    shipping: Shipping = Shipping()
+    payment: Payment
+    total: Total | None = None
+    allow_partial: bool = False
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "external_ref": "536365",
+                    "channel": "web",
+                    "currency": "GBP",
+                    "customer": {
+                        "ref": "17850",
+                        "email": "buyer@example.com",
+                        "phone": "+442079460000",
+                        "locale": "en-GB",
+                    },
+                    "shipping_address": {
+                        "name": "A. Buyer",
+                        "line1": "1 High Street",
+                        "city": "London",
+                        "postal_code": "N1 9GU",
+                        "country_code": "GB",
+                    },
+                    "lines": [
+                        {
+                            "sku": "85123A",
+                            "name": "White hanging heart t-light holder",
+                            "quantity": 6,
+                            "unit_price_minor": 255,
+                        }
+                    ],
+                    "shipping": {"option": "standard", "price_minor": 495},
+                    "payment": {"method": "card", "token": "tok_approve"},
+                }
+            ]
+        }
+    )
+
+    @property
+    def total_minor(self) -> int:
+        goods = sum(line.quantity * line.unit_price_minor for line in self.lines)
+        return goods + self.shipping.price_minor
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the fields together get wrong, as (JSON pointer, what to do)."""
+        address = self.shipping_address
+        for field, remedy in addresses.faults(
+            address.country_code, address.postal_code, address.region_code
+        ):
+            yield f"/shipping_address/{field}", remedy
+        if self.total_minor > 10**12:
+            yield "/lines", "The total is beyond what one order may cost."
+        if self.total is not None and (self.total.amount_minor, self.total.currency) != (
+            self.total_minor,
+            self.currency,
+        ):
+            yield (
+                "/total",
+                f"The lines and shipping come to {self.total_minor} {self.currency}. "
+                "Send that, or leave the total out.",
+            )
+
+
+class CancelOrder(Body):
+    reason: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")] = "customer_request"
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "customer_request"}]})
+
+
+class EraseRecipient(Body):
+    """Forget one person: by order, or every order of a customer reference."""
+
+    order_id: Short | None = None
+    customer_ref: Short | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.order_id is None) == (self.customer_ref is None):
+            raise ValueError("Give either order_id or customer_ref.")
+        return self
+
+
+class TrackingLink(BaseModel):
+    token: str
+    url: str
+
+
+class PlacedOrder(BaseModel):
+    """The answer to a new order."""
+
+    id: str
+    status: str
+    version: int
+    total: Total
+    tracking: TrackingLink
+    created_at: datetime
+
+
+class LineVector(BaseModel):
+    """Where the units of a line are: ordered is the sum of the others but `delivered`."""
+
+    ordered: int
+    cancelled: int
+    pending: int
+    held: int
+    allocated: int
+    shipped: int
+    delivered: int
+
+
+class LineView(BaseModel):
+    line_id: str
+    sku: str
+    name: str
+    unit_price_minor: int
+    quantities: LineVector
+
+
+class OrderView(PlacedOrder):
+    """An order as it stands."""
+
+    external_ref: str | None
+    channel: str
+    payment_status: str
+    fulfillment_status: str
+    return_status: str
+    cancellation: str | None
+    reason: str | None
+    lines: list[LineView]
+
+
+class OrderSummary(BaseModel):
+    id: str
+    external_ref: str | None
+    channel: str
+    status: str
+    total: Total
+    created_at: datetime
+
+
+class OrderPage(BaseModel):
+    data: list[OrderSummary]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Recipient(BaseModel):
+    """Who an order goes to. Personal: never logged, never in an event."""
+
+    name: str
+    company: str | None
+    line1: str
+    line2: str | None
+    city: str
+    region_code: str | None
+    postal_code: str | None
+    country_code: str
+    email: str | None
+    phone: str | None
+    locale: str
+
+
+class Erased(BaseModel):
+    erased: int

@@ -1,0 +1,23 @@
+"""Where capture is put together: the only place that knows which adapter stands behind a port."""
+
+from capture import api, reactor, service, views
+from capture.service import Orders, Tokens
+from capture.settings import Settings
+from capture.vault import Vault
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.service import Blueprint
+
+
+def compose(settings: Settings, on: Infrastructure) -> Blueprint:
+    """Capture on this infrastructure."""
+    tokens = Tokens(settings.tracking_token_secret.get_secret_value(), settings.public_tracking_url)
+    orders = Orders(on, tokens, unpaid_order_ttl_s=settings.unpaid_order_ttl_s)
+    return Blueprint(
+        name="capture",
+        summary="Orders: placed, confirmed, rejected, cancelled, expired, completed.",
+        routers=(api.orders_router(on, orders), api.recipients_router(on, Vault(on))),
+        handler=service.on_events,
+        handles=reactor.HANDLES,
+        views=(views.ORDERS,),
+        timers={service.EXPIRE: service.expire},
+    )

@@ -1,0 +1,70 @@
+"""What others' facts mean for an order, and what an order's own facts make due."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from capture.decider import commands
+from waybill_events import capture, fulfillment, inventory, payment
+from waybill_events.event import Event, LineQuantity
+
+
+def _missing(event: inventory.ReservationResourced) -> commands.NoteWillNotShip:
+    lines = tuple(
+        LineQuantity(line_id=s.line_id, sku=s.sku, quantity=s.requested - s.available)
+        for s in event.shortages
+    )
+    return commands.NoteWillNotShip(reason="out_of_stock", lines=lines)
+
+
+_COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
+    inventory.StockReserved: lambda e: commands.NoteReserved(
+        reservation_id=e.reservation_id, allocations=e.allocations, shortages=e.shortages
+    ),
+    inventory.StockReservationRejected: lambda e: commands.NoteNotReserved(shortages=e.shortages),
+    inventory.ReservationExpired: lambda _: commands.NoteHoldExpired(),
+    inventory.ReservationResourced: _missing,
+    payment.PaymentAuthorized: lambda e: commands.NoteAuthorized(
+        payment_id=e.payment_id, amount_minor=e.amount_minor
+    ),
+    payment.PaymentDeclined: lambda e: commands.NoteDeclined(code=e.code),
+    payment.PaymentCaptured: lambda e: commands.NoteMoney(
+        payment_id=e.payment_id, status="captured", captured_minor=e.captured_minor
+    ),
+    payment.PaymentVoided: lambda e: commands.NoteMoney(payment_id=e.payment_id, status="voided"),
+    payment.PaymentAbandoned: lambda e: commands.NoteMoney(
+        payment_id=e.payment_id, status="abandoned"
+    ),
+    payment.PaymentRefunded: lambda e: commands.NoteMoney(
+        payment_id=e.payment_id, status="refunded", refunded_minor=e.refunded_minor
+    ),
+    fulfillment.ShortPicked: lambda e: commands.NoteWillNotShip(
+        reason="short_pick", lines=e.missing
+    ),
+    fulfillment.ShipmentDispatched: lambda e: commands.NoteShipped(
+        shipment_id=e.shipment_id, lines=e.lines
+    ),
+    fulfillment.ShipmentDelivered: lambda e: commands.NoteDelivered(
+        shipment_id=e.shipment_id, lines=e.lines
+    ),
+    fulfillment.FulfillmentCancelled: lambda e: commands.NoteWillNotShip(
+        reason=e.reason, lines=e.lines
+    ),
+    fulfillment.FulfillmentCancellationRefused: lambda _: commands.NoteTooLateToCancel(),
+}
+
+HANDLES = frozenset(model.TYPE for model in _COMMANDS)
+"""The types that change an order."""
+
+SETTLED = (
+    capture.OrderConfirmed,
+    capture.OrderRejected,
+    capture.OrderExpired,
+    capture.OrderCancelled,
+)
+"""The facts after which an order's deadline has nothing to say."""
+
+
+def react(event: Event) -> Sequence[tuple[str, commands.Command]]:
+    """The order that an event concerns, and the command it means for it."""
+    command = _COMMANDS.get(type(event))
+    return [] if command is None else [(event.order_id, command(event))]  # type: ignore[attr-defined]  # each of these names its order

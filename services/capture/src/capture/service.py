@@ -1,0 +1,300 @@
+"""Places orders, cancels them, reads them, and takes in what others say of them."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from capture import bodies, decider, reactor, views
+from capture.decider import commands
+from waybill_events import capture, codec
+from waybill_events.envelope import Recorded, StreamId
+from waybill_events.event import Event
+from waybill_runtime.consumer import Incoming
+from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.http.problem import FieldError, Refused
+from waybill_runtime.ids import suffix
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Answer, ClaimedJob, Document, Job, Transaction
+from waybill_runtime.work import Asked, Work, caused_by
+
+EXPIRE = "capture.expire"
+RECIPIENTS = "recipients"
+
+
+def _follow(recorded: Recorded, event: Event) -> Follow:
+    """An order's deadline, and its end."""
+    job_id = f"{EXPIRE}:{recorded.stream}"
+    if isinstance(event, capture.OrderPlaced):
+        payload = json.dumps({"order_id": event.order_id})
+        return Follow(
+            schedule=(Job(id=job_id, kind=EXPIRE, due_at=event.expires_at, payload=payload),)
+        )
+    return Follow(cancel=(job_id,)) if isinstance(event, reactor.SETTLED) else Follow()
+
+
+ORDER: Decider[commands.Command, decider.State] = Decider(
+    category="order",
+    topic="orders",
+    initial=decider.INITIAL,
+    decide=decider.decide,
+    evolve=decider.evolve,
+    key=lambda event: event.order_id,
+    follow=_follow,
+)
+
+RECIPIENT: Decider[capture.RecipientErased, bool] = Decider(
+    category="recipient",
+    topic="orders",
+    initial=False,
+    decide=lambda command, erased: [] if erased else [command],
+    evolve=lambda _, __: True,
+    key=lambda event: event.order_id,
+)
+"""A recipient's stream says one thing, once: that it was erased."""
+
+
+def expire(job: ClaimedJob) -> Intent:
+    """The command of an order's deadline, by the database's clock."""
+    return Intent(ORDER, json.loads(job.payload)["order_id"], commands.Expire(now=job.now))
+
+
+async def on_events(work: Work, batch: Sequence[Incoming]) -> None:
+    """Note what others say of our orders, a batch at a time."""
+    await work.run(
+        [
+            (Intent(ORDER, order_id, command), caused_by(incoming.recorded, "capture"))
+            for incoming in batch
+            for order_id, command in reactor.react(incoming.event)
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tracking tokens: 256 bits derived from the order id, unguessable without the secret.
+
+    Derived, so that no store holds a usable one; the log carries only its hash.
+    """
+
+    secret: str
+    url: str
+
+    def link(self, tenant: str, order_id: str) -> bodies.TrackingLink:
+        digest = hmac.new(
+            self.secret.encode(), f"{tenant}/{order_id}".encode(), hashlib.sha256
+        ).digest()
+        token = "trk_" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return bodies.TrackingLink(token=token, url=f"{self.url}/v1/track/{token}")
+
+    @staticmethod
+    def hash(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Orders:
+    """The storefront's commands and reads."""
+
+    def __init__(self, on: Infrastructure, tokens: Tokens, *, unpaid_order_ttl_s: int) -> None:
+        self._on = on
+        self._tokens = tokens
+        self._ttl = timedelta(seconds=unpaid_order_ttl_s)
+
+    async def place(
+        self,
+        transaction: Transaction,
+        tenant: str,
+        actor: str,
+        command_id: str,
+        body: bodies.PlaceOrder,
+    ) -> bodies.PlacedOrder:
+        """Accept an order within the caller's transaction.
+
+        Raises:
+            Refused: 422 where fields do not fit together, 409 where the shop's own reference is
+                taken already.
+        """
+        if faults := [FieldError(pointer=p, detail=d) for p, d in body.faults()]:
+            fields = ", ".join(fault.pointer for fault in faults)
+            raise Refused(422, "invalid-request", f"Please mend {fields}.", errors=faults)
+        work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
+        order_id = self._on.ids.new("ord")
+        await self._claim_reference(transaction, asked.tenant, order_id, body)
+        link = self._tokens.link(asked.tenant, order_id)
+        order = self._order(order_id, body, link.token, work)
+        await transaction.documents.put(tenant, RECIPIENTS, {order.recipient_ref: _recipient(body)})
+        await work.load(ORDER, [order_id], lock=False)
+        work.execute(
+            Intent(ORDER, order_id, commands.PlaceOrder(order=order)),
+            asked.cause,
+        )
+        await work.flush()
+        return bodies.PlacedOrder(
+            id=order_id,
+            status="placed",
+            version=1,
+            total=bodies.Total(amount_minor=order.total_minor, currency=order.currency),
+            tracking=link,
+            created_at=work.now,
+        )
+
+    async def _claim_reference(
+        self, transaction: Transaction, tenant: str, order_id: str, body: bodies.PlaceOrder
+    ) -> None:
+        """The natural key: a shop's reference names one order of its channel, for ever."""
+        if body.external_ref is None:
+            return
+        name = f"ref:{body.channel}:{body.external_ref}"
+        taken = await transaction.answers.claim(tenant, name, order_id)
+        if taken is not None:
+            detail = (
+                f"external_ref {body.external_ref!r} of channel {body.channel!r} is order "
+                f"{taken.fingerprint}. Read that one, or send another reference."
+            )
+            errors = [FieldError(pointer="/external_ref", detail=detail)]
+            raise Refused(409, "external-ref-taken", detail, errors=errors)
+        await transaction.answers.keep(tenant, name, Answer(order_id, 201, {}, b""))
+
+    def _order(
+        self, order_id: str, body: bodies.PlaceOrder, token: str, work: Work
+    ) -> capture.OrderPlaced:
+        return capture.OrderPlaced(
+            order_id=order_id,
+            external_ref=body.external_ref,
+            channel=body.channel,
+            currency=body.currency,
+            customer_ref=body.customer.ref,
+            recipient_ref=f"rcp_{suffix(order_id)}",
+            country_code=body.shipping_address.country_code,
+            locale=body.customer.locale,
+            lines=tuple(
+                capture.OrderLine(
+                    line_id=f"ln_{number}",
+                    sku=line.sku,
+                    name=line.name,
+                    quantity=line.quantity,
+                    unit_price_minor=line.unit_price_minor,
+                )
+                for number, line in enumerate(body.lines, start=1)
+            ),
+            shipping=capture.ShippingChoice(
+                option=body.shipping.option, price_minor=body.shipping.price_minor
+            ),
+            payment=capture.PaymentChoice(method=body.payment.method, token=body.payment.token),
+            total_minor=body.total_minor,
+            allow_partial=body.allow_partial,
+            tracking_token_hash=self._tokens.hash(token),
+            expires_at=work.now + self._ttl,
+        )
+
+    async def cancel(
+        self, transaction: Transaction, asked: Asked, order_id: str, reason: str
+    ) -> bodies.OrderView:
+        """Ask for a cancellation; the answer shows whether it is done, asked for, or neither.
+
+        Raises:
+            Refused: 404 no such order, 409 too late.
+        """
+        work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
+        await work.load(ORDER, [order_id])
+        if not work.version(ORDER, order_id):
+            raise _no_order(order_id)
+        try:
+            work.execute(
+                Intent(ORDER, order_id, commands.RequestCancellation(reason=reason)),
+                asked.cause,
+            )
+        except decider.CannotCancel as error:
+            detail = f"It is too late to cancel: {error}. Arrange a return instead."
+            raise Refused(409, "too-late-to-cancel", detail) from error
+        await work.flush()
+        return await self.read_in(transaction, asked.tenant, order_id)
+
+    async def read(self, tenant: str, order_id: str) -> bodies.OrderView:
+        """An order as it stands now, folded from its stream; 404 when there is none."""
+        async with self._on.store.reading() as reading:
+            return await self.read_in(reading, tenant, order_id)
+
+    async def read_in(
+        self, transaction: Transaction, tenant: str, order_id: str
+    ) -> bodies.OrderView:
+        name = str(StreamId(tenant, ORDER.category, order_id))
+        stream = (await transaction.streams.load([name], lock=False))[name]
+        seen: views.OrderSeen | None = None
+        for recorded in stream.events:
+            seen = views.see(seen, recorded, codec.decode(recorded))
+        if seen is None:
+            raise _no_order(order_id)
+        return self._view(tenant, seen)
+
+    def _view(self, tenant: str, seen: views.OrderSeen) -> bodies.OrderView:
+        placed = seen.placed
+        cancellation = "requested" if seen.cancelling else None
+        if seen.cancellation_refused and not seen.cancelling:
+            cancellation = "refused"
+        return bodies.OrderView(
+            id=placed.order_id,
+            status=seen.status,
+            version=seen.version,
+            total=bodies.Total(amount_minor=placed.total_minor, currency=placed.currency),
+            tracking=self._tokens.link(tenant, placed.order_id),
+            created_at=seen.created_at,
+            external_ref=placed.external_ref,
+            channel=placed.channel,
+            payment_status=seen.payment_status,
+            fulfillment_status=seen.fulfillment_status,
+            return_status="none",
+            cancellation=cancellation,
+            reason=seen.reason,
+            lines=[_line(seen, line) for line in seen.lines.values()],
+        )
+
+    async def find(
+        self, tenant: str, filters: dict[str, str], after: str | None, limit: int
+    ) -> Sequence[views.OrderRow]:
+        """Orders with these attributes, newest first, one more than `limit` if there are."""
+        async with self._on.store.reading() as reading:
+            found = await reading.documents.find(
+                tenant, views.ORDERS.name, filters, after=after, descending=True, limit=limit + 1
+            )
+        return [views.ORDERS.model.validate_json(document.body) for _, document in found]
+
+
+def _recipient(body: bodies.PlaceOrder) -> Document:
+    address, customer = body.shipping_address, body.customer
+    recipient = bodies.Recipient(
+        **address.model_dump(), email=customer.email, phone=customer.phone, locale=customer.locale
+    )
+    attributes = {} if customer.ref is None else {"customer_ref": customer.ref}
+    return Document(recipient.model_dump_json(), attributes=attributes)
+
+
+def _line(seen: views.OrderSeen, line: views.LineSeen) -> bodies.LineView:
+    """Each unit in exactly one place; what ended with its order counts as cancelled."""
+    ended = seen.status in ("rejected", "expired", "cancelled")
+    ordered = line.line.quantity
+    cancelled = ordered - line.shipped if ended else line.cancelled
+    rest = ordered - cancelled - line.shipped
+    confirmed = seen.status in ("confirmed", "completed")
+    return bodies.LineView(
+        line_id=line.line.line_id,
+        sku=line.line.sku,
+        name=line.line.name,
+        unit_price_minor=line.line.unit_price_minor,
+        quantities=bodies.LineVector(
+            ordered=ordered,
+            cancelled=cancelled,
+            pending=0 if seen.reserved or ended else rest,
+            held=rest if seen.reserved and not confirmed and not ended else 0,
+            allocated=rest if confirmed else 0,
+            shipped=line.shipped,
+            delivered=line.delivered,
+        ),
+    )
+
+
+def _no_order(order_id: str) -> Refused:
+    return Refused(404, "not-found", f"There is no order {order_id}.")
