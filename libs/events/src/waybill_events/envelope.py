@@ -91,37 +91,57 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
     Raises:
         InvalidEnvelope: a header is missing, is not text, or is not what it should be.
     """
+    text = {name: _text(f"header {name}", raw) for name, raw in pairs}
     try:
-        text = {name: raw.decode() for name, raw in pairs}
-        data = value.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidEnvelope(f"not UTF-8: {error.reason}") from error
-    try:
-        occurred_at = datetime.fromisoformat(text["ce_time"])
         event = Recorded(
             event_id=text["ce_id"],
             type=text["ce_type"],
             stream=text["ce_stream"],
-            version=int(text["ce_streamversion"]),
+            version=_version(text["ce_streamversion"]),
             tenant=text["ce_tenant"],
             topic=topic,
             key=text["ce_partitionkey"],
-            occurred_at=occurred_at,
+            occurred_at=_time(text["ce_time"]),
             causation_id=text["ce_causationid"],
             correlation_id=text["ce_correlationid"],
             actor=text["ce_actor"],
             origin=text["ce_origin"],
-            data=data,
+            data=_text("the value", value),
         )
+        if text["ce_specversion"] != SPECVERSION:
+            raise InvalidEnvelope(f"header ce_specversion is not {SPECVERSION}")
     except KeyError as error:
         raise InvalidEnvelope(f"header {error.args[0]} is missing") from error
-    except ValueError as error:
-        raise InvalidEnvelope(str(error)) from error
-    if event.version < 1:
-        raise InvalidEnvelope(f"header ce_streamversion is {event.version}, not 1 or more")
-    if occurred_at.tzinfo is None:
-        raise InvalidEnvelope("header ce_time has no time zone")
+    for name in _NEVER_EMPTY:
+        if not text[name]:
+            raise InvalidEnvelope(f"header {name} is empty")
     return event
+
+
+_NEVER_EMPTY = ("ce_id", "ce_type", "ce_stream", "ce_tenant", "ce_partitionkey")
+
+
+def _text(place: str, raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidEnvelope(f"{place} is not UTF-8: {error.reason}") from error
+
+
+def _version(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text) > 0):
+        raise InvalidEnvelope("header ce_streamversion is not a number of 1 or more")
+    return int(text)
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidEnvelope("header ce_time is not a time of RFC 3339") from error
+    if moment.tzinfo is None:
+        raise InvalidEnvelope("header ce_time has no time zone")
+    return moment
 
 
 def structured(event: Recorded, data: Mapping[str, object]) -> dict[str, object]:
