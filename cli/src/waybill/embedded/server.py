@@ -1,0 +1,119 @@
+"""What we ask of any Postgres server, ours or a given one: databases, each with its own role."""
+
+import asyncio
+import concurrent.futures
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+
+from waybill.failure import UNAVAILABLE, Failure
+
+CONNECT_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 60.0
+T = TypeVar("T")
+
+
+def dsn(user: str, password: str, host: str, port: int, database: str) -> str:
+    return f"postgresql://{quote(user)}:{quote(password, safe='')}@{host}:{port}/{quote(database)}"
+
+
+def into(given: str, database: str, *, user: str | None = None, password: str = "") -> str:
+    """The same server's DSN for another database, and for another user if one is named."""
+    parts = urlsplit(given)
+    where = parts.netloc
+    if user is not None:
+        _, _, host = where.rpartition("@")
+        where = f"{quote(user)}:{quote(password, safe='')}@{host}"
+    return urlunsplit(parts._replace(netloc=where, path="/" + quote(database)))
+
+
+def create_database(
+    superuser_dsn: str, name: str, *, owner: str | None = None, password: str = ""
+) -> None:
+    """Make a database and its owner; may be called twice, the latest password holds.
+
+    Raises:
+        Failure: the server does not answer, or refuses.
+    """
+    _in_a_loop_of_its_own(_create(superuser_dsn, name, owner, password))
+
+
+def drop_database(superuser_dsn: str, name: str) -> None:
+    """Drop a database, with those who are in it; may be called twice.
+
+    Raises:
+        Failure: the server does not answer, or refuses.
+    """
+    statement = f"DROP DATABASE IF EXISTS {_name(name)} WITH (FORCE)"
+    _in_a_loop_of_its_own(_execute(superuser_dsn, statement))
+
+
+def version(superuser_dsn: str) -> str:
+    """The server's version.
+
+    Raises:
+        Failure: it does not answer.
+    """
+    return _in_a_loop_of_its_own(_fetch(superuser_dsn, "SHOW server_version"))
+
+
+def _in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
+    """A thread of its own: callers may have a running loop, or one that must not be replaced."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            return pool.submit(asyncio.run, work).result()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Failure(
+                f"The Postgres server refused: {error or type(error).__name__}.",
+                "Look whether DATABASE_URL names a running server and a superuser.",
+                code=UNAVAILABLE,
+            ) from error
+
+
+async def _connect(superuser_dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    return await asyncpg.connect(
+        superuser_dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S
+    )
+
+
+async def _fetch(superuser_dsn: str, statement: str) -> str:
+    connection = await _connect(superuser_dsn)
+    try:
+        return str(await connection.fetchval(statement))
+    finally:
+        await connection.close()
+
+
+async def _execute(superuser_dsn: str, statement: str) -> None:
+    connection = await _connect(superuser_dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _create(superuser_dsn: str, name: str, owner: str | None, password: str) -> None:
+    connection = await _connect(superuser_dsn)
+    try:
+        if owner is not None:
+            login = f"{_name(owner)} LOGIN PASSWORD {_text(password)}"
+            known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", owner)
+            await connection.execute(f"{'ALTER' if known else 'CREATE'} ROLE {login}")
+        found = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
+        if not found:
+            owned = "" if owner is None else f" OWNER {_name(owner)}"
+            await connection.execute(f"CREATE DATABASE {_name(name)}{owned}")
+        # One service's role must not even enter another's database.
+        await connection.execute(f"REVOKE ALL ON DATABASE {_name(name)} FROM PUBLIC")
+    finally:
+        await connection.close()
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

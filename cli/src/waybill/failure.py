@@ -1,0 +1,17 @@
+"""What goes wrong on one machine, told with its remedy."""
+
+OK, FAILED, USAGE, NOT_FOUND, CONFLICT, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+"""Exit codes of every waybill command."""
+
+
+class Failure(Exception):
+    """Ends a command: `what` happened, the `remedy`, the last `lines` of a log if they help."""
+
+    def __init__(
+        self, what: str, remedy: str = "", *, code: int = FAILED, lines: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+        self.code = code
+        self.lines = lines
