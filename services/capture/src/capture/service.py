@@ -104,12 +104,7 @@ class Orders:
         self._ttl = timedelta(seconds=unpaid_order_ttl_s)
 
     async def place(
-        self,
-        transaction: Transaction,
-        tenant: str,
-        actor: str,
-        command_id: str,
-        body: bodies.PlaceOrder,
+        self, transaction: Transaction, asked: Asked, body: bodies.PlaceOrder
     ) -> bodies.PlacedOrder:
         """Accept an order within the caller's transaction.
 
@@ -125,7 +120,9 @@ class Orders:
         await self._claim_reference(transaction, asked.tenant, order_id, body)
         link = self._tokens.link(asked.tenant, order_id)
         order = self._order(order_id, body, link.token, work)
-        await transaction.documents.put(tenant, RECIPIENTS, {order.recipient_ref: _recipient(body)})
+        await transaction.documents.put(
+            asked.tenant, RECIPIENTS, {order.recipient_ref: _recipient(body)}
+        )
         await work.load(ORDER, [order_id], lock=False)
         work.execute(
             Intent(ORDER, order_id, commands.PlaceOrder(order=order)),
