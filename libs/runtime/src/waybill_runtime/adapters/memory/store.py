@@ -1,0 +1,138 @@
+"""A service's store in memory, as one process sees it: deterministic, no threads.
+
+The database outlives its views, so that a simulator can kill a process and start it again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+from waybill_runtime import store
+from waybill_runtime.adapters.memory.answers import MemoryAnswers
+from waybill_runtime.adapters.memory.documents import MemoryDocuments
+from waybill_runtime.adapters.memory.inbox import MemoryInbox
+from waybill_runtime.adapters.memory.jobs import MemoryJobs
+from waybill_runtime.adapters.memory.numbers import MemoryNumbers
+from waybill_runtime.adapters.memory.parking import MemoryParking
+from waybill_runtime.adapters.memory.session import Faults, MemoryDatabase, NoFaults, Session
+from waybill_runtime.adapters.memory.streams import MemoryStreams
+
+__all__ = ["Faults", "MemoryDatabase", "MemoryStore"]
+
+
+class MemoryTransaction:
+    """All facets on one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.streams = MemoryStreams(session)
+        self.inbox = MemoryInbox(session)
+        self.jobs = MemoryJobs(session)
+        self.documents = MemoryDocuments(session)
+        self.answers = MemoryAnswers(session)
+        self.parking = MemoryParking(session)
+        self.numbers = MemoryNumbers(session)
+
+
+class MemoryStore:
+    """One process's view of a database. A killed or closed view answers StoreUnavailable."""
+
+    def __init__(self, database: MemoryDatabase, faults: Faults | None = None) -> None:
+        self._database = database
+        self._faults = faults or NoFaults()
+        self._listeners: list[Callable[[store.Committed], None]] = []
+        self._open: dict[int, Session] = {}
+        self._gone: str | None = None
+
+    def kill(self) -> None:
+        """End the process: what is open is rolled back, locks and leaderships are free at once."""
+        self._end("the process was killed")
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[store.Transaction]:
+        session = Session(self._database, self._faults, writable=True)
+        await self._begin(session)
+        try:
+            yield MemoryTransaction(session)
+            if session.failure is not None:
+                raise session.failure
+            await session.reads("commit.before")
+            session.tables.commit()
+        finally:
+            self._open.pop(id(session), None)
+            self._database.leave(session)
+        self._tell(session)
+        await self._faults.at("commit.after")
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[store.Transaction]:
+        self._check_here()
+        session = Session(self._database, self._faults, writable=False)
+        self._open[id(session)] = session
+        try:
+            yield MemoryTransaction(session)
+        finally:
+            self._open.pop(id(session), None)
+
+    def now(self) -> datetime:
+        return self._database.clock.now()
+
+    def on_commit(self, listener: Callable[[store.Committed], None]) -> None:
+        self._listeners.append(listener)
+
+    @contextlib.asynccontextmanager
+    async def leadership(self, name: str) -> AsyncIterator[bool]:
+        self._check_here()
+        await asyncio.sleep(0)
+        leaders, term = self._database.leaders, (self, object())
+        is_ours = name not in leaders
+        if is_ours:
+            leaders[name] = term
+        try:
+            yield is_ours
+        finally:
+            if leaders.get(name) is term:
+                del leaders[name]
+
+    async def still_leader(self, name: str) -> bool:
+        await asyncio.sleep(0)
+        term = self._database.leaders.get(name)
+        return term is not None and term[0] is self
+
+    async def ping(self) -> None:
+        self._check_here()
+        await self._faults.at("ping")
+
+    async def close(self) -> None:
+        self._end("the store was closed")
+
+    async def _begin(self, session: Session) -> None:
+        self._check_here()
+        await self._faults.at("begin")
+        await self._database.enter(session)
+        try:
+            self._check_here()
+        except store.StoreUnavailable:
+            self._database.leave(session)
+            raise
+        self._open[id(session)] = session
+
+    def _tell(self, session: Session) -> None:
+        if session.appended or session.scheduled:
+            committed = store.Committed(session.appended, session.scheduled)
+            for listener in self._listeners:
+                listener(committed)
+
+    def _end(self, why: str) -> None:
+        self._gone = why
+        for session in self._open.values():
+            session.is_dead = True
+            self._database.leave(session)
+        self._open.clear()
+        for name, (view, _) in list(self._database.leaders.items()):
+            if view is self:
+                del self._database.leaders[name]
+
+    def _check_here(self) -> None:
+        if self._gone is not None:
+            raise store.StoreUnavailable(self._gone)

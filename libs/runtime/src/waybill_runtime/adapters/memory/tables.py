@@ -1,0 +1,145 @@
+"""Rows in memory: what is committed, and what one transaction has changed and not committed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from waybill_events.envelope import Recorded
+from waybill_runtime.bus import Partition
+from waybill_runtime.store import Answer, Document, Job, Ownership, Parked
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """Where a stream stands, and its newest snapshot."""
+
+    version: int
+    snapshot: str | None
+    snapshot_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event that is still to be published."""
+
+    event: Recorded
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job; `ready_at` is its due time, the end of its lease or the end of its delay."""
+
+    job: Job
+    ready_at: datetime
+    attempts: int = 0
+    claim: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedRow:
+    """A parked delivery of one consumer."""
+
+    consumer: str
+    parked: Parked
+
+
+DocumentKey = tuple[str, int, str, str]
+"""View, generation, tenant and key."""
+
+
+class Table(Generic[K, V]):
+    """Committed rows, through the changes of one transaction. `commit` makes them everyone's."""
+
+    def __init__(self, rows: dict[K, V]) -> None:
+        self._rows = rows
+        self._changes: dict[K, V] = {}
+        self._dropped: set[K] = set()
+
+    def get(self, key: K) -> V | None:
+        if key in self._changes:
+            return self._changes[key]
+        if key in self._dropped:
+            return None
+        return self._rows.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        self._dropped.discard(key)
+        self._changes[key] = value
+
+    def drop(self, key: K) -> None:
+        self._changes.pop(key, None)
+        self._dropped.add(key)
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Every row: those untouched in the order they came, then the changed ones.
+
+        Not to be held over an `await`.
+        """
+        for key, value in self._rows.items():
+            if key not in self._changes and key not in self._dropped:
+                yield key, value
+        yield from self._changes.items()
+
+    def values(self) -> Iterator[V]:
+        """As `items`."""
+        return (value for _, value in self.items())
+
+    def commit(self) -> None:
+        for key in self._dropped:
+            self._rows.pop(key, None)
+        self._rows.update(self._changes)
+
+
+class Rows:
+    """All that a database holds."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, StreamRow] = {}
+        self.events: dict[tuple[str, int], Recorded] = {}
+        self.event_ids: dict[str, str] = {}
+        self.outbox: dict[int, OutboxRow] = {}
+        self.positions: dict[tuple[str, Partition], Ownership] = {}
+        self.marks: dict[tuple[str, str], int] = {}
+        self.jobs: dict[str, JobRow] = {}
+        self.documents: dict[DocumentKey, Document] = {}
+        self.generations: dict[str, int] = {}
+        self.answers: dict[tuple[str, str], Answer] = {}
+        self.parked: dict[int, ParkedRow] = {}
+        self.numbers: dict[str, int] = {}
+
+
+class Tables:
+    """A database as one transaction sees it."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.streams = Table(rows.streams)
+        self.events = Table(rows.events)
+        self.event_ids = Table(rows.event_ids)
+        self.outbox = Table(rows.outbox)
+        self.positions = Table(rows.positions)
+        self.marks = Table(rows.marks)
+        self.jobs = Table(rows.jobs)
+        self.documents = Table(rows.documents)
+        self.generations = Table(rows.generations)
+        self.answers = Table(rows.answers)
+        self.parked = Table(rows.parked)
+        self.numbers = Table(rows.numbers)
+
+    def commit(self) -> None:
+        self.streams.commit()
+        self.events.commit()
+        self.event_ids.commit()
+        self.outbox.commit()
+        self.positions.commit()
+        self.marks.commit()
+        self.jobs.commit()
+        self.documents.commit()
+        self.generations.commit()
+        self.answers.commit()
+        self.parked.commit()
+        self.numbers.commit()
