@@ -254,6 +254,17 @@ class BusHarness(ABC):
             if end > first
         }
 
+    async def until_answers(self, bus: Bus) -> None:
+        """Return when the bus answers a ping again."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self.patience_s
+        while loop.time() < until_s:
+            try:
+                return await bus.ping()
+            except BusUnavailable:
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"in {self.patience_s} s the bus did not answer")
+
     async def only_partition(self, bus: Bus, topic: str) -> Partition:
         """The one partition of a topic that holds anything."""
         used = list(await self.log(bus, topic))
