@@ -69,8 +69,8 @@ async def connect(settings: ServiceSettings) -> Infrastructure:
     """The real thing: Postgres, the chosen bus, the machine's clock."""
     clock = SystemClock()
     ids = RandomIds(clock)
-    store = PostgresStore(
-        settings.database_url.get_secret_value(), clock, pool_size=settings.pool_size
+    store = await PostgresStore.open(
+        settings.database_url.get_secret_value(), clock=clock, max_connections=settings.pool_size
     )
     return Infrastructure(store, _bus(settings, clock, ids), clock, ids, Stopping())
 
