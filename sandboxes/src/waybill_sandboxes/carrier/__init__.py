@@ -1,0 +1,1 @@
+"""A parcel carrier: labels bought, parcels moved, callbacks told."""

@@ -1,0 +1,1 @@
+"""A sink for e-mail, SMS and chat: keeps all, delivers nothing."""

@@ -1,0 +1,1 @@
+"""A robot that works a warehouse through the public warehouse API alone."""
