@@ -1,0 +1,1 @@
+"""tracking: what a customer and the staff see of an order. Projections only."""

@@ -1,0 +1,101 @@
+"""The customer's tracking endpoint, as a read and as a stream, and the staff's timeline."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Request
+from starlette.responses import Response, StreamingResponse
+
+from tracking import bodies
+from tracking.service import Tracking
+from waybill_events.envelope import DEFAULT_TENANT
+from waybill_runtime.http import conditions
+from waybill_runtime.http.auth import Principal, requires
+from waybill_runtime.http.problem import Refused
+from waybill_runtime.infrastructure import Infrastructure
+
+Staff = Annotated[Principal, Depends(requires("timeline:read"))]
+
+PRIVATE = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+STREAMS_MAX = 500
+LOOK_S = 0.5
+KEEP_ALIVE_S = 15.0
+STREAM_S_MAX = 600.0
+
+
+def router(on: Infrastructure, tracking: Tracking) -> APIRouter:
+    """`/v1/track` needs no API key: the token is the key."""
+    routes = APIRouter(prefix="/v1")
+    streams = _Streams(on, tracking)
+
+    @routes.get("/track/{token}", operation_id="track", response_model=bodies.TrackView)
+    async def track(request: Request, token: str) -> Response:
+        """An order in plain words; poll it with If-None-Match."""
+        order_id = await tracking.order_of(DEFAULT_TENANT, token)
+        view = await tracking.track(DEFAULT_TENANT, order_id)
+        response = conditions.answer_read(request, view, view.version)
+        response.headers.update(PRIVATE)
+        return response
+
+    @routes.get("/track/{token}/events", operation_id="track_events")
+    async def events(
+        token: str,
+        last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
+    ) -> Response:
+        """The same view as server-sent events: one now, one for each change.
+
+        The stream ends after ten minutes; reconnect with Last-Event-ID, as browsers do.
+        """
+        order_id = await tracking.order_of(DEFAULT_TENANT, token)
+        seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else 0
+        return StreamingResponse(
+            streams.open(order_id, seen),
+            media_type="text/event-stream",
+            headers={**PRIVATE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @routes.get("/orders/{order_id}/timeline", operation_id="order_timeline")
+    async def timeline(order_id: str, who: Staff) -> bodies.TimelineView:
+        """Every event of an order across services, with cause and actor."""
+        return await tracking.timeline(who.tenant, order_id)
+
+    return routes
+
+
+class _Streams:
+    """Server-sent event streams (WHATWG HTML, section 9.2), a limited number at a time."""
+
+    def __init__(self, on: Infrastructure, tracking: Tracking) -> None:
+        self._on = on
+        self._tracking = tracking
+        self._open = 0
+
+    def open(self, order_id: str, seen: int) -> AsyncIterator[str]:
+        """A new stream from behind version `seen`.
+
+        Raises:
+            Refused: 503, too many streams are open.
+        """
+        if self._open >= STREAMS_MAX:
+            headers = {"Retry-After": "10"}
+            raise Refused(503, "too-many-streams", "Poll instead, or come back.", headers=headers)
+        return self._events(order_id, seen)
+
+    async def _events(self, order_id: str, seen: int) -> AsyncIterator[str]:
+        clock = self._on.clock
+        self._open += 1
+        try:
+            yield "retry: 2000\n\n"
+            begun_s = spoken_s = clock.monotonic_s()
+            while clock.monotonic_s() - begun_s < STREAM_S_MAX:
+                view = await self._tracking.track(DEFAULT_TENANT, order_id)
+                if view.version > seen:
+                    seen, spoken_s = view.version, clock.monotonic_s()
+                    yield f"id: {seen}\nevent: order\ndata: {view.model_dump_json()}\n\n"
+                elif clock.monotonic_s() - spoken_s > KEEP_ALIVE_S:
+                    spoken_s = clock.monotonic_s()
+                    yield ": still here\n\n"
+                if await self._on.stopping.wait(LOOK_S):
+                    return
+        finally:
+            self._open -= 1
