@@ -239,9 +239,7 @@ TOKENS: View[Token] = View(
     model=TypeAdapter(Token),
     handles=frozenset({capture.OrderPlaced.TYPE}),
     topics=("orders",),
-    key=lambda _, event: (
-        event.tracking_token_hash if isinstance(event, capture.OrderPlaced) else None
-    ),
+    key=_token_hash,
     project=lambda _, recorded, __: Token(order_id=recorded.key),
 )
 
