@@ -1,12 +1,19 @@
 """Loopback ports, free when first taken and the same ever after as long as they stay free."""
 
+import secrets
 import socket
 from pathlib import Path
 
+import psutil
+
 from waybill import home
+from waybill.failure import CONFLICT, UNAVAILABLE, USAGE, Failure
 
 HOST = "127.0.0.1"
-TRIES = 50
+FIRST, LAST = 20_000, 31_999
+"""Below the range that outgoing connections are given ports from: while a killed server is away,
+no client can sit down on its port."""
+TRIES = 200
 
 
 def is_free(port: int) -> bool:
@@ -46,10 +53,51 @@ class Ports:
             return remembered
         kept = home.read_json(self._file)
         for _ in range(TRIES):
-            with socket.socket() as probe:
-                probe.bind((HOST, 0))
-                port: int = probe.getsockname()[1]
-            if port not in kept.values():
+            port = FIRST + secrets.randbelow(LAST - FIRST + 1)
+            if port not in kept.values() and is_free(port):
+                home.write_json(self._file, {**kept, name: port})
+                return port
+        raise Failure(
+            f"No free port for {name} between {FIRST} and {LAST}.",
+            f"Name one with {variable(name)}.",
+            code=UNAVAILABLE,
+        )
+
+    def take_named(self, name: str, given: str) -> int:
+        """The port that the environment names, which must be free; without one, take().
+
+        Raises:
+            Failure: it is no port number, or another program has it.
+        """
+        if not given:
+            return self.take(name)
+        if not given.isdigit() or not 0 < int(given) < 65536:
+            raise Failure(f"{variable(name)}={given} is no port number.", code=USAGE)
+        if not is_free(int(given)):
+            raise Failure(
+                f"Port {given} ({variable(name)}) is taken{_by(int(given))}.",
+                f"Stop that program, or unset {variable(name)} to get a free port.",
+                code=CONFLICT,
+            )
+        home.write_json(self._file, {**home.read_json(self._file), name: int(given)})
+        return int(given)
+
+
+def variable(name: str) -> str:
+    """The environment variable that names a program's port."""
+    return f"{name.upper().replace('-', '_')}_PORT"
+
+
+def _by(port: int) -> str:
+    """Who listens there, where the system tells us."""
+    try:
+        found = psutil.net_connections("tcp")
+    except psutil.Error:
+        return " by another program"
+    for one in found:
+        if one.pid and one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN:
+            try:
+                return f" by {psutil.Process(one.pid).name()} (pid {one.pid})"
+            except psutil.Error:
                 break
-        home.write_json(self._file, {**kept, name: port})
-        return port
+    return " by another program"

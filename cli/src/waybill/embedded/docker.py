@@ -27,6 +27,12 @@ def remove(container: str) -> None:
     _succeeds(["docker", "rm", "--force", container], PULL_TIMEOUT_S)
 
 
+def drop_volume(volume: str) -> None:
+    """Drop a container's data; nothing to do without an engine or without the volume."""
+    if shutil.which("docker") is not None:
+        _succeeds(["docker", "volume", "rm", volume], INFO_TIMEOUT_S)
+
+
 def _succeeds(command: list[str], timeout_s: float) -> bool:
     try:
         answer = subprocess.run(  # noqa: S603  our own command, no shell

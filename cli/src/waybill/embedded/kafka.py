@@ -37,6 +37,9 @@ BROKER = {
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "PLAINTEXT",
+    # A killed broker comes back only when its old session has ended.
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
     "log.retention.ms": "-1",

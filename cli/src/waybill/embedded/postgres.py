@@ -52,10 +52,13 @@ SETTINGS = {
     "timezone": "UTC",
 }
 
+STOP_SIGNAL = signal.SIGINT
+"""Postgres calls it fast: sessions are ended, data are whole."""
+
 Mode = Literal["smart", "fast", "immediate"]
 SIGNALS: dict[Mode, signal.Signals] = {
     "smart": signal.SIGTERM,
-    "fast": signal.SIGINT,
+    "fast": STOP_SIGNAL,
     "immediate": signal.SIGQUIT,
 }
 

@@ -1,0 +1,37 @@
+"""The waybill command."""
+
+import sys
+
+import typer
+
+from waybill import show
+from waybill.commands.doctor import doctor
+from waybill.commands.down import clean, down
+from waybill.commands.status import logs, status
+from waybill.commands.up import supervise, up
+from waybill.failure import INTERRUPTED, Failure
+
+app = typer.Typer(
+    name="waybill",
+    help="Runs, shows and audits a whole Waybill on one machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (up, down, clean, status, logs, doctor):
+    app.command()(command)
+app.command(hidden=True)(supervise)
+
+
+def main() -> None:
+    """Run one command; a Failure is told with its remedy and ends with its own exit code."""
+    try:
+        app()
+    except Failure as failure:
+        show.failure(failure)
+        sys.exit(failure.code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

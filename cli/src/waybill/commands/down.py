@@ -1,0 +1,83 @@
+"""`waybill down` and `waybill clean`: stop everything; drop what it kept."""
+
+import shutil
+import signal
+import sys
+from time import sleep
+from typing import Annotated
+
+import typer
+
+from waybill import home as homes
+from waybill import show, state, supervisor
+from waybill.embedded import docker, place
+from waybill.failure import USAGE, Failure
+from waybill_runtime.clock import SystemClock
+
+DOWN_TIMEOUT_S = 120.0
+POLL_S = 0.1
+CLOCK = SystemClock()
+
+
+def down() -> None:
+    """Stop everything; data stay. Nothing to do when nothing runs."""
+    home = homes.Home.from_environment()
+    if not home.exists():
+        show.note(f"Waybill does not run in {home.path}.")
+        return
+    stopped = _stop(home)
+    show.done("stopped; data stay" if stopped else "nothing runs")
+
+
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002
+) -> None:
+    """Stop everything and drop its data, logs and keys."""
+    home = homes.Home.from_environment()
+    if not home.path.exists():
+        show.note(f"There is no {home.path}.")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failure(f"All data in {home.path} would go.", "Say --yes.", code=USAGE)
+        typer.confirm(f"Drop all data in {home.path}?", abort=True, err=True)
+    if home.exists():
+        _stop(home)
+        elsewhere = place.used(home)
+        if elsewhere is not None:
+            shutil.rmtree(elsewhere)
+        docker.drop_volume(f"waybill-kafka-{home.identity()}")
+    home.drop()
+    show.done(f"dropped {home.path}")
+
+
+def _stop(home: homes.Home) -> bool:
+    """Stop the supervisor, then whatever it or a killed one left; whether anything ran."""
+    supervised = state.is_supervised(home)
+    if supervised:
+        _stop_supervisor(home)
+    last = state.read(home)
+    orphans = supervisor.end_orphans(last)
+    for name in orphans:
+        show.note(f"{name} was left without a supervisor, and ended")
+    if orphans or last.phase not in ("stopped", "failed"):
+        state.write(home, state.State(phase="stopped"))
+    return supervised or bool(orphans)
+
+
+def _stop_supervisor(home: homes.Home) -> None:
+    process = state.read(home).supervisor.process()
+    if process is None:
+        raise Failure(
+            f"A supervisor holds {home.lock}, but {home.state} does not name it.",
+            f"Find it with `fuser {home.lock}` and end it.",
+        )
+    process.send_signal(signal.SIGTERM)
+    deadline_s = CLOCK.monotonic_s() + DOWN_TIMEOUT_S
+    with show.err.status("stopping"):
+        while state.is_supervised(home):
+            if CLOCK.monotonic_s() > deadline_s:
+                show.note(f"The supervisor did not stop within {DOWN_TIMEOUT_S:.0f} s: killed.")
+                process.kill()
+                break
+            sleep(POLL_S)

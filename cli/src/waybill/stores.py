@@ -1,0 +1,105 @@
+"""The Postgres and the Kafka of one system: given by the environment, or run by us."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from waybill import home as homes
+from waybill import ports
+from waybill.embedded import kafka, server
+from waybill.embedded.postgres import STOP_SIGNAL, SUPERUSER, EmbeddedPostgres
+from waybill.programs import SERVICES, BusName, Program, Secrets
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Stores:
+    """Where the stores are, and the programs that have to run for it, in order."""
+
+    postgres: EmbeddedPostgres | None
+    given_postgres: str
+    broker: kafka.EmbeddedKafka | None = None
+    bootstrap: str = ""
+    programs: list[Program] = field(default_factory=list)
+
+    @property
+    def superuser_dsn(self) -> str:
+        return self.given_postgres if self.postgres is None else self.postgres.dsn()
+
+
+def prepare(home: homes.Home, bus: BusName, say: Say) -> Stores:
+    """Decide where the stores come from and make ready what is ours. Slow the first time.
+
+    Raises:
+        Failure: a store can neither be found nor made.
+    """
+    given = given_postgres(home)
+    if given:
+        say(f"Postgres: the one of DATABASE_URL, version {server.version(given)}")
+        stores = Stores(None, given)
+    else:
+        stores = _embedded(home, say)
+    if bus == "kafka":
+        _add_kafka(stores, home, say)
+    return stores
+
+
+def create_databases(stores: Stores, secrets: Secrets) -> dict[str, str]:
+    """One database and one role per service, and one for the bus; answers their DSNs by name."""
+    found = {"postgres": stores.superuser_dsn}
+    for name in (*SERVICES, "bus"):
+        password = secrets.get(f"database:{name}")
+        server.create_database(stores.superuser_dsn, name, owner=name, password=password)
+        found[name] = server.into(stores.superuser_dsn, name, user=name, password=password)
+    return found
+
+
+def given_postgres(home: homes.Home) -> str:
+    """DATABASE_URL, unless it is our own from a dev.env that was read into the environment."""
+    given = os.environ.get("DATABASE_URL", "")
+    ours = ports.Ports(home.path / "ports.json").known("postgres")
+    own = given.startswith(f"postgresql://{SUPERUSER}:") and f"@{ports.HOST}:{ours}/" in given
+    return "" if own else given
+
+
+def given_kafka(home: homes.Home) -> str:
+    """KAFKA_BOOTSTRAP, unless it is our own from a dev.env that was read into the environment."""
+    given = os.environ.get("KAFKA_BOOTSTRAP", "")
+    ours = ports.Ports(home.path / "ports.json").known("kafka")
+    return "" if given == f"{ports.HOST}:{ours}" else given
+
+
+def _embedded(home: homes.Home, say: Say) -> Stores:
+    postgres = EmbeddedPostgres(home.path)
+    postgres.prepare()
+    postgres.stop()
+    for note in (f"Postgres: embedded, run as {postgres.account.name}", *postgres.notes):
+        say(note)
+    command = tuple(postgres.command())
+    program = Program(
+        name="postgres",
+        command=command,
+        port=postgres.port,
+        cwd=str(postgres.room),
+        account=postgres.account,
+        stop_signal=STOP_SIGNAL,
+    )
+    return Stores(postgres, "", programs=[program])
+
+
+def _add_kafka(stores: Stores, home: homes.Home, say: Say) -> None:
+    way = kafka.choose(given_kafka(home))
+    say(str(way))
+    if way.kind == "given":
+        stores.bootstrap = way.bootstrap
+        return
+    broker = kafka.EmbeddedKafka(home.path, way, say)
+    broker.stop()
+    broker.prepare()
+    command = tuple(broker.command())
+    stores.broker = broker
+    stores.bootstrap = broker.bootstrap
+    stores.programs.append(
+        Program(name="kafka", command=command, port=broker.port, cwd=str(broker.room))
+    )

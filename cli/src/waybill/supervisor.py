@@ -1,0 +1,272 @@
+"""The daemon that owns every process of one system, from the stores to the services.
+
+Started: stores, then schemas and keys, then everything else together. Stopped: in reverse. What
+it does stands in `run/state.json`; that it lives is told by a lock that dies with it.
+"""
+
+import asyncio
+import os
+import shlex
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from waybill import home as homes
+from waybill import logfiles, ports, programs, state, stores
+from waybill.children import Child
+from waybill.failure import CONFLICT, UNAVAILABLE, Failure
+from waybill.programs import Program, Step
+
+STEP_TIMEOUT_S = 120.0
+ROTATE_EVERY_S = 5.0
+ORPHAN_TIMEOUT_S = 25.0
+LOCK_TRIES = 20
+LOCK_EVERY_S = 0.05
+STEPS_AT_ONCE = max(2, os.cpu_count() or 2)
+
+
+class Supervisor:
+    """Brings up one system and keeps it up until told to stop."""
+
+    def __init__(
+        self,
+        home: homes.Home,
+        bus: programs.BusName,
+        warehouse: programs.WarehouseName,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._home = home
+        self._bus: programs.BusName = bus
+        self._warehouse: programs.WarehouseName = warehouse
+        self._say_more = say
+        self._stages: list[list[Child]] = []
+        self._stopping = asyncio.Event()
+        me = os.getpid()
+        self._state = state.State(
+            phase="starting",
+            supervisor=state.Running(pid=me, created=state.born(me)),
+            bus=bus,
+            warehouse=warehouse,
+        )
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT; answers the exit code.
+
+        Raises:
+            Failure: another supervisor owns this home.
+        """
+        with ExitStack() as stack:
+            await self._lock(stack)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+            end_orphans(state.read(self._home))
+            self._tell()
+            async with asyncio.TaskGroup() as group:
+                rotating = group.create_task(self._rotate())
+                try:
+                    await self._bring_up(group)
+                    await self._stopping.wait()
+                except Failure as failure:
+                    self._note_failure(failure)
+                finally:
+                    await self._bring_down()
+                    rotating.cancel()
+            return self._state.code
+
+    async def _bring_up(self, group: asyncio.TaskGroup) -> None:
+        found = await asyncio.to_thread(stores.prepare, self._home, self._bus, self._say)
+        for program in found.programs:
+            await self._start(group, [program])
+        if self._stopping.is_set():
+            return
+        steps, started, dev_env = await asyncio.to_thread(self._shop, found)
+        await self._take_steps(steps)
+        await self._start(group, started)
+        if self._stopping.is_set():
+            return
+        write_dev_env(self._home, dev_env)
+        self._state.phase = "ready"
+        self._tell()
+
+    def _shop(self, found: stores.Stores) -> tuple[list[list[Step]], list[Program], dict[str, str]]:
+        """The system's own programs, now that the stores run."""
+        secrets = programs.Secrets(self._home)
+        chosen = programs.Chosen(
+            bus=self._bus,
+            warehouse=self._warehouse,
+            databases=stores.create_databases(found, secrets),
+            bootstrap=found.bootstrap,
+        )
+        taken = ports.Ports(self._home.path / "ports.json")
+        port_of = {
+            name: taken.take_named(name, os.environ.get(ports.variable(name), ""))
+            for name in programs.port_names(self._warehouse)
+        }
+        data = self._home.path / "sandboxes"
+        shop = programs.Shop(chosen, secrets, port_of, str(data))
+        started = shop.programs()
+        for program in started:
+            if program.name not in programs.SERVICES:
+                (data / program.name).mkdir(parents=True, exist_ok=True)
+        return shop.steps(), started, shop.dev_env(self._home)
+
+    async def _start(self, group: asyncio.TaskGroup, started: Sequence[Program]) -> None:
+        """Start programs together and wait until each was ready once."""
+        if self._stopping.is_set():
+            return
+        stage = len(self._stages)
+        children = [
+            Child(
+                program,
+                log=self._home.log(program.name),
+                cwd=self._home.path,
+                stage=stage,
+                changed=self._tell,
+            )
+            for program in started
+        ]
+        self._stages.append(children)
+        for child in children:
+            self._state.programs[child.program.name] = child.running
+            group.create_task(child.keep())
+        stopped = asyncio.ensure_future(self._stop_waiting(children))
+        try:
+            await asyncio.gather(*(child.ready() for child in children))
+        finally:
+            stopped.cancel()
+
+    async def _stop_waiting(self, children: Sequence[Child]) -> None:
+        """Told to stop while programs start: nobody waits for them any longer."""
+        await self._stopping.wait()
+        for child in children:
+            child.no_longer()
+
+    async def _take_steps(self, lists: list[list[Step]]) -> None:
+        """Take the steps of each list in order, a few lists at a time."""
+        slots = asyncio.Semaphore(STEPS_AT_ONCE)
+        marks = self._home.run / "steps.json"
+        done = homes.read_json(marks)
+
+        async def take(steps: list[Step]) -> None:
+            async with slots:
+                for step in steps:
+                    known = step.once and done.get(step.once) == step.stdin
+                    if known or self._stopping.is_set():
+                        continue
+                    await self._take(step)
+                    if step.once:
+                        done[step.once] = step.stdin
+
+        try:
+            await asyncio.gather(*(take(steps) for steps in lists))
+        finally:
+            homes.write_json(marks, done, mode=0o600)
+
+    async def _take(self, step: Step) -> None:
+        log = self._home.log(step.name.split("-", 1)[0])
+        with log.open("ab") as out:
+            process = await asyncio.create_subprocess_exec(
+                *step.command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=out,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=self._home.path,
+                env={**os.environ, **step.env},
+                start_new_session=True,
+            )
+            try:
+                async with asyncio.timeout(STEP_TIMEOUT_S):
+                    await process.communicate(step.stdin.encode())
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            raise Failure(
+                f"{step.name} failed with exit code {process.returncode}.",
+                f"Its log is {log}.",
+                code=UNAVAILABLE,
+                lines=tuple(logfiles.tail(log, 15)),
+            )
+
+    async def _bring_down(self) -> None:
+        if self._state.phase != "failed":
+            self._state.phase = "stopping"
+            self._tell()
+        for children in reversed(self._stages):
+            await asyncio.gather(*(child.stop() for child in children))
+        if self._state.phase != "failed":
+            self._state.phase = "stopped"
+        self._tell()
+
+    async def _lock(self, stack: ExitStack) -> None:
+        """Own the home. Another command may hold the lock for a moment, to look."""
+        for _ in range(LOCK_TRIES):
+            with ExitStack() as attempt:
+                if attempt.enter_context(state.held(self._home)):
+                    stack.enter_context(attempt.pop_all())
+                    return
+            await asyncio.sleep(LOCK_EVERY_S)
+        raise Failure(
+            f"Another Waybill runs in {self._home.path}.",
+            "Run `waybill down` first.",
+            code=CONFLICT,
+        )
+
+    async def _rotate(self) -> None:
+        while True:
+            for log in self._home.logs.glob("*.log"):
+                logfiles.rotate(log)
+            await asyncio.sleep(ROTATE_EVERY_S)
+
+    def _note_failure(self, failure: Failure) -> None:
+        self._state.phase = "failed"
+        self._state.what = failure.what
+        self._state.remedy = failure.remedy
+        self._state.lines = list(failure.lines)
+        self._state.code = failure.code
+        self._say_more(f"{failure.what} {failure.remedy}")
+        self._tell()
+
+    def _say(self, note: str) -> None:
+        self._state.notes.append(note)
+        self._say_more(note)
+        self._tell()
+
+    def _tell(self) -> None:
+        state.write(self._home, self._state)
+
+
+def write_dev_env(home: homes.Home, values: dict[str, str]) -> None:
+    """Names and working keys of the running system, for shells and tools; mode 600."""
+    text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    homes.write_whole(home.dev_env, text, mode=0o600)
+
+
+def end_orphans(last: state.State) -> list[str]:
+    """End what a killed supervisor left, in reverse of its order; answers the names ended."""
+    living = last.orphans()
+    for stage in sorted({last.programs[name].stage for name in living}, reverse=True):
+        ended = {n: p for n, p in living.items() if last.programs[n].stage == stage}
+        for name, process in ended.items():
+            _signal(process, last.programs[name].stop_signal)
+        _, stubborn = psutil.wait_procs(list(ended.values()), timeout=ORPHAN_TIMEOUT_S)
+        for process in stubborn:
+            _signal(process, signal.SIGKILL)
+        psutil.wait_procs(stubborn, timeout=ORPHAN_TIMEOUT_S)
+    return list(living)
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def command(home: homes.Home, bus: str, warehouse: str) -> tuple[list[str], dict[str, str], Path]:
+    """How the daemon itself is started: command, environment, log."""
+    arguments = [*programs.python("waybill"), "supervise", "--bus", bus, "--warehouse", warehouse]
+    return arguments, {**os.environ, "WAYBILL_HOME": str(home.path)}, home.log("supervisor")
