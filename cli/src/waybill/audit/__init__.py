@@ -1,0 +1,1 @@
+"""The audit: each guarantee recomputed from outside the services that make it."""

@@ -1,0 +1,158 @@
+"""Orders: none lost, none doubled, all ended, all settled (I1, I2, I5, I7, I15)."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from waybill.audit.evidence import Evidence, Fact, Finding
+from waybill.ledger import Posted
+
+ENDS: Mapping[str, str] = {
+    "capture.order_completed.v1": "completed",
+    "capture.order_rejected.v1": "rejected",
+    "capture.order_expired.v1": "expired",
+    "capture.order_cancelled.v1": "cancelled",
+}
+STUCK = timedelta(seconds=60)
+
+
+def ends(evidence: Evidence) -> Mapping[str, str]:
+    """How each ended order ended."""
+    return {
+        fact.data["order_id"]: ENDS[fact.recorded.type]
+        for fact in evidence.facts
+        if fact.recorded.type in ENDS
+    }
+
+
+def acknowledged(evidence: Evidence) -> set[str]:
+    return {
+        posted.order_id
+        for posted in evidence.clients
+        if isinstance(posted, Posted) and 200 <= posted.status < 300
+    }
+
+
+def i1_no_order_is_lost(evidence: Evidence) -> Finding:
+    finding = Finding("I1", "an acknowledged order is never lost and ends in a terminal state")
+    placed = {fact.data["order_id"] for fact in evidence.of("capture.order_placed")}
+    ended = ends(evidence)
+    finding.looked("orders placed", len(placed))
+    for order_id in acknowledged(evidence):
+        finding.looked("orders acknowledged to clients")
+        if order_id not in placed:
+            finding.violations.append(f"{order_id} was acknowledged and is not in the log")
+    open_orders = placed - ended.keys()
+    finding.looked("orders still open", len(open_orders))
+    if evidence.require_settled:
+        finding.violations += [f"{order_id} has not ended" for order_id in sorted(open_orders)]
+    several = defaultdict(list)
+    for fact in evidence.facts:
+        if fact.recorded.type in ENDS:
+            several[fact.data["order_id"]].append(ENDS[fact.recorded.type])
+    for order_id, found in several.items():
+        if len(found) > 1:
+            finding.violations.append(f"{order_id} ended more than once: {', '.join(found)}")
+    return finding
+
+
+def i2_one_order_per_key(evidence: Evidence) -> Finding:
+    finding = Finding("I2", "one order per tenant and idempotency key")
+    by_key: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for fact in evidence.of("capture.order_placed"):
+        finding.looked("orders placed")
+        by_key[fact.recorded.tenant, fact.recorded.causation_id].append(fact.data["order_id"])
+    for (tenant, key), order_ids in by_key.items():
+        if len(order_ids) > 1:
+            finding.violations.append(f"{tenant} {key}: {', '.join(order_ids)}")
+    return finding
+
+
+def _due_minor(facts: Sequence[Fact]) -> int:
+    """What an order costs after everything that was cancelled of it."""
+    due = 0
+    prices: dict[str, int] = {}
+    for fact in facts:
+        if fact.recorded.type == "capture.order_placed.v1":
+            due = fact.data["total_minor"]
+            prices = {x["line_id"]: x["unit_price_minor"] for x in fact.data["lines"]}
+    for fact in facts:
+        if fact.recorded.type == "capture.order_lines_cancelled.v1":
+            due -= sum(prices[x["line_id"]] * x["quantity"] for x in fact.data["lines"])
+    return due
+
+
+def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
+    finding = Finding("I5", "delivered: captured in full; cancelled: nothing kept")
+    if evidence.gateway is None:
+        return finding
+    net, owner = _net_captured(evidence)
+    for order_id, end in ends(evidence).items():
+        finding.looked(f"orders {end}")
+        kept = net.get(order_id, 0)
+        due = _due_minor(evidence.by_order[order_id]) if end == "completed" else 0
+        if kept != due:
+            finding.violations.append(
+                f"{order_id} is {end}: the gateway keeps {kept}, due are {due}"
+            )
+    finding.looked("gateway authorisations", len(owner))
+    return finding
+
+
+def _net_captured(evidence: Evidence) -> tuple[dict[str, int], dict[str, str]]:
+    """Captured less refunded by order, from the gateway's ledger alone."""
+    owner: dict[str, str] = {}
+    net: dict[str, int] = defaultdict(int)
+    for entry in evidence.gateway or ():
+        if entry["operation"] == "authorize":
+            owner[entry["authorization_id"]] = entry["reference"]
+    for entry in evidence.gateway or ():
+        if entry["outcome"] != "approved" or entry["operation"] not in ("capture", "refund"):
+            continue
+        sign = 1 if entry["operation"] == "capture" else -1
+        net[owner.get(entry["authorization_id"], "?")] += sign * entry["amount_minor"]
+    return net, owner
+
+
+_WAITS_OUTSIDE = (
+    "fulfillment.fulfillment_order_created.v1",
+    "fulfillment.fulfillment_accepted.v1",
+    "fulfillment.items_picked.v1",
+    "fulfillment.packages_packed.v1",
+    "fulfillment.label_failed.v1",
+    "fulfillment.shipment_dispatched.v1",
+    "fulfillment.tracking_updated.v1",
+    "fulfillment.deadline_missed.v1",
+)
+
+
+def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
+    """An open order moves within a minute, unless a warehouse or a carrier has to act."""
+    finding = Finding("I7", "every order moves on within 60 s, or waits for somebody outside")
+    ended = ends(evidence)
+    for order_id, facts in evidence.by_order.items():
+        if not any(fact.recorded.type == "capture.order_placed.v1" for fact in facts):
+            continue
+        finding.looked("orders")
+        if order_id in ended:
+            continue
+        newest = max(facts, key=lambda fact: fact.recorded.occurred_at).recorded
+        outside = any(fact.recorded.type in _WAITS_OUTSIDE for fact in facts)
+        finding.looked("orders that wait for somebody outside", int(outside))
+        if not outside and evidence.at - newest.occurred_at > STUCK:
+            finding.violations.append(f"{order_id} stands since {newest.type}")
+    return finding
+
+
+def i15_the_same_answer(evidence: Evidence) -> Finding:
+    finding = Finding("I15", "the same idempotency key gives byte for byte the same answer")
+    answers: dict[str, set[str]] = defaultdict(set)
+    for posted in evidence.clients:
+        if isinstance(posted, Posted) and 200 <= posted.status < 300:
+            finding.looked("answers")
+            answers[posted.key].add(posted.body_sha256)
+    finding.looked("keys", len(answers))
+    for key, bodies in answers.items():
+        if len(bodies) > 1:
+            finding.violations.append(f"key {key} got {len(bodies)} different answers")
+    return finding

@@ -1,0 +1,75 @@
+"""What clients saw, written down outside the system: the auditor's own witness.
+
+One JSON object a line, appended by whoever posts or polls (replay, demo, tests, benchmarks). An
+answer that never came is written as unknown, never as a failure (Jepsen's `info`).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["post", "poll"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """One try to place an order. `status` 0: no answer came."""
+
+    key: str
+    status: int
+    order_id: str
+    body_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """One look at the tracking view of an order, in the order of looking."""
+
+    order_id: str
+    version: int
+
+
+class Ledger:
+    """Appends to one file; each line is flushed, so a kill loses none that was written."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+
+    def posted(self, key: str, status: int, order_id: str, body: bytes) -> None:
+        digest = hashlib.sha256(body).hexdigest()
+        self._write(
+            {"kind": "post", "key": key, "status": status, "order_id": order_id, "sha256": digest}
+        )
+
+    def polled(self, order_id: str, version: int) -> None:
+        self._write({"kind": "poll", "order_id": order_id, "version": version})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(folder: Path) -> Iterator[Posted | Polled]:
+    """Every line of every ledger in a folder; a torn last line is passed over."""
+    for path in sorted(folder.glob("*.jsonl")):
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                continue
+            if line["kind"] == "post":
+                yield Posted(
+                    key=line["key"],
+                    status=line["status"],
+                    order_id=line["order_id"],
+                    body_sha256=line["sha256"],
+                )
+            else:
+                yield Polled(order_id=line["order_id"], version=line["version"])
