@@ -38,3 +38,29 @@ lock: $(BIN)/uv ## Resolve requirements.lock again from the projects
 		--no-emit-index-url --no-header --group pyproject.toml:dev $(PROJECTS) \
 		$(foreach m,events runtime capture inventory payment fulfillment notification tracking sandboxes,--no-emit-package waybill-$(m)) \
 		--no-emit-package waybill --output-file requirements.lock
+
+# --- checking -----------------------------------------------------------------------------
+
+.PHONY: schemas
+schemas: $(STAMP) ## Write what is generated: schemas, AsyncAPI document, event page
+	@$(BIN)/python -m waybill_events.generate
+
+.PHONY: contract
+contract: $(STAMP) ## Check contracts, breaking changes, imports and tidiness
+	@$(BIN)/pytest tests/contract
+	@$(BIN)/python -m waybill_events.compatibility
+	@$(BIN)/lint-imports
+
+.PHONY: lint
+lint: $(STAMP) ## Check style and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+.PHONY: types
+types: $(STAMP) ## Check types, tests included
+	@$(BIN)/mypy libs services sandboxes cli tests
+
+.PHONY: fmt
+fmt: $(STAMP) ## Format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
