@@ -28,8 +28,9 @@ class NoopStreams:
         return _NOTHING
 
     async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
-        for nothing in ():
-            yield nothing
+        nothing: tuple[Recorded, ...] = ()
+        for event in nothing:
+            yield event
 
     async def stream_ids(
         self, tenant: str, category: str, *, after: str, limit: int

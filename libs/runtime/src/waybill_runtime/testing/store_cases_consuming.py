@@ -120,7 +120,7 @@ class InboxCases:
 
         before = await asyncio.gather(move(one, 4, [P0, P1]), move(other, 6, [P1, P0]))
         assert {P0: 0, P1: 0} in before
-        assert before != [{P0: 0, P1: 0}] * 2
+        assert before[0] != before[1]
         assert await _position(one) == 6
 
     async def test_marks_are_remembered_and_unknown_sources_left_out(

@@ -292,7 +292,7 @@ class GenerationCases:
         self, harness: StoreHarness
     ) -> None:
         store = await harness.open()
-        variants = (
+        variants: tuple[dict[str, Document], ...] = (
             _bodies(k1="1", k2="2"),
             _bodies(k1="1", k2="3"),
             _bodies(k1="2", k2="1"),

@@ -173,7 +173,11 @@ class TransactionCases:
         async with store.transaction() as transaction:
             await transaction.streams.append([write(ORDER, 3)])
             await transaction.jobs.schedule([job("j2", store)])
-        assert told == [Committed(True, False), Committed(False, True), Committed(True, True)]
+        assert told == [
+            Committed(appended=True, scheduled=False),
+            Committed(appended=False, scheduled=True),
+            Committed(appended=True, scheduled=True),
+        ]
 
     async def test_a_listener_is_told_nothing_of_what_was_not_committed(
         self, harness: StoreHarness
@@ -193,7 +197,7 @@ class TransactionCases:
             await transaction.inbox.mark("payment", {ORDER: 1})
         assert told == []
         await append(store, write(ORDER, 1))
-        assert told == [Committed(True, False)]
+        assert told == [Committed(appended=True, scheduled=False)]
 
     async def test_a_listener_is_told_after_the_commit(self, harness: StoreHarness) -> None:
         store = await harness.open()
