@@ -1,0 +1,206 @@
+"""The consumer: each event once, poison set aside with its key, zombies fenced off."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from waybill_events.envelope import Recorded
+from waybill_events.notification import ContactPreferenceChanged
+from waybill_runtime.bus import Delivery, Message, Partition
+from waybill_runtime.consumer import EventConsumer, Incoming
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Parked, StoreUnavailable
+from waybill_runtime.testing.world import World, delivery, recorded, simulate
+from waybill_runtime.work import Work
+
+TYPE = ContactPreferenceChanged.TYPE
+
+
+class Seen:
+    """A handler that notes what it is given, in the store, and fails where it is told to."""
+
+    def __init__(self, poison: Sequence[str] = (), transient: int = 0) -> None:
+        self.applied: list[str] = []
+        self.batches: list[int] = []
+        self._poison = set(poison)
+        self._transient = transient
+
+    async def __call__(self, work: Work, batch: Sequence[Incoming]) -> None:
+        if self._transient:
+            self._transient -= 1
+            raise StoreUnavailable("for a moment")
+        for incoming in batch:
+            if incoming.recorded.event_id in self._poison:
+                raise ArithmeticError("cannot be applied")
+        await work.transaction.numbers.take_numbers("applied", len(batch))
+        self.batches.append(len(batch))
+        self.applied += [incoming.recorded.event_id for incoming in batch]
+
+
+def consumer(on: Infrastructure, handler: Seen, *, strict: bool = True) -> EventConsumer:
+    return EventConsumer(
+        name="group",
+        topics=["notifications"],
+        handles=[TYPE],
+        handler=handler,
+        store=on.store,
+        bus=on.bus,
+        ids=on.ids,
+        stopping=on.stopping,
+        strict=strict,
+    )
+
+
+def event(stream: str, version: int, key: str = "k", type_: str = TYPE) -> Recorded:
+    fact = ContactPreferenceChanged(customer_ref=key, channel="email", allowed=True)
+    return recorded(
+        fact, stream=stream, version=version, topic="notifications", key=key, type_=type_
+    )
+
+
+async def take(on: Infrastructure, member: EventConsumer, deliveries: Sequence[Delivery]) -> None:
+    await member.assigned(sorted({d.partition for d in deliveries}))
+    await member.take(deliveries)
+
+
+async def parked(on: Infrastructure) -> Sequence[Parked]:
+    async with on.store.reading() as reading:
+        return await reading.parking.parked("group")
+
+
+def test_a_batch_is_applied_in_one_transaction() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen()
+        batch = [delivery(event(f"s{n}", 1), n) for n in range(50)]
+        await take(on, consumer(on, handler), batch)
+        assert handler.batches == [50]
+
+    simulate(1, main())
+
+
+def test_a_redelivery_at_a_known_offset_is_not_applied_again() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen()
+        member = consumer(on, handler)
+        batch = [delivery(event("s", 1), 0), delivery(event("s", 2), 1)]
+        await take(on, member, batch)
+        await member.take(batch)
+        assert handler.applied == ["s@1", "s@2"]
+
+    simulate(1, main())
+
+
+def test_a_republished_event_at_a_new_offset_is_not_applied_again() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen()
+        batch = [delivery(event("s", 1), 0), delivery(event("s", 1), 1), delivery(event("s", 2), 2)]
+        await take(on, consumer(on, handler), batch)
+        assert handler.applied == ["s@1", "s@2"]
+
+    simulate(1, main())
+
+
+def test_a_zombie_applies_nothing_after_another_has_taken_over() -> None:
+    async def main() -> None:
+        world = World()
+        on, other = world.infrastructure("db"), world.infrastructure("db", "other")
+        old, new = Seen(), Seen()
+        zombie = consumer(on, old)
+        batch = [delivery(event("s", 1), 0)]
+        await zombie.assigned([batch[0].partition])
+        await take(other, consumer(other, new), batch)
+        await zombie.take([delivery(event("s", 2), 1)])
+        assert old.applied == []
+        assert new.applied == ["s@1"]
+
+    simulate(1, main())
+
+
+def test_poison_parks_its_key_and_everything_behind_it_and_nothing_else() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen(poison=["bad@2"])
+        stream = [event("bad", 1, "bad"), event("good", 1, "good"), event("bad", 2, "bad")]
+        stream += [event("bad", 3, "bad"), event("good", 2, "good"), event("other", 1, "bad")]
+        batch = [delivery(e, at) for at, e in enumerate(stream)]
+        await take(on, consumer(on, handler), batch)
+        assert handler.applied == ["bad@1", "good@1", "good@2"]
+        kept = await parked(on)
+        assert [(p.key, p.offset) for p in kept] == [("bad", 2), ("bad", 3), ("bad", 5)]
+        assert "ArithmeticError" in kept[0].reason
+
+    simulate(1, main())
+
+
+def test_an_event_that_skips_a_version_is_parked_not_applied() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen()
+        batch = [delivery(event("s", 1), 0), delivery(event("s", 3), 1)]
+        await take(on, consumer(on, handler), batch)
+        assert handler.applied == ["s@1"]
+        assert [p.reason for p in await parked(on)] == ["Gap: s is at 1, this is 3"]
+
+    simulate(1, main())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Message("notifications", "k", b"{}", ()),
+        Message("notifications", "k", b"\xff\xfe", (("ce_id", b"\xff"),)),
+    ],
+)
+def test_a_message_that_is_no_event_is_parked(broken: Message) -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen()
+        good = delivery(event("s", 1), 1)
+        bad = Delivery(broken, Partition("notifications", good.partition.number), 0)
+        await take(on, consumer(on, handler), [bad, delivery(event("t", 1, "other"), 0), good])
+        kept = await parked(on)
+        assert kept[0].value == broken.value
+        assert "t@1" in handler.applied
+
+    simulate(1, main())
+
+
+def test_data_that_its_model_refuses_is_parked() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen()
+        bad = replace(event("s", 1), data='{"customer_ref": 7}')
+        await take(on, consumer(on, handler), [delivery(bad, 0)])
+        assert handler.applied == []
+        assert (
+            "InvalidEvent" in (await parked(on))[0].reason
+            or "Poison" in (await parked(on))[0].reason
+        )
+
+    simulate(1, main())
+
+
+def test_an_unknown_type_is_poison_for_rules_and_nothing_to_views() -> None:
+    async def main() -> None:
+        newer = event("s", 1, type_="notification.written_tomorrow.v1")
+        on = World().infrastructure("db")
+        await take(on, consumer(on, Seen()), [delivery(newer, 0)])
+        assert len(await parked(on)) == 1
+        on = World().infrastructure("db")
+        handler = Seen()
+        await take(
+            on,
+            consumer(on, handler, strict=False),
+            [delivery(newer, 0), delivery(event("s", 2), 1)],
+        )
+        assert await parked(on) == []
+        assert handler.applied == ["s@2"]
+
+    simulate(1, main())
+
+
+def test_trouble_of_the_store_is_waited_out_and_parks_nothing() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen(transient=5)
+        await take(on, consumer(on, handler), [delivery(event("s", 1), 0)])
+        assert handler.applied == ["s@1"]
+        assert await parked(on) == []
+
+    simulate(1, main())

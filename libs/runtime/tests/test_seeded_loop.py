@@ -1,0 +1,72 @@
+"""The seeded loop: virtual time, the same seed the same way, killed nodes stay dead."""
+
+import asyncio
+
+import pytest
+
+from waybill_runtime.testing.seeded_loop import SeededLoop, Stuck
+
+
+def _interleaving(seed: int) -> tuple[list[str], str]:
+    loop, order = SeededLoop(seed), list[str]()
+
+    async def worker(name: str) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+            order.append(name)
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for name in "abc":
+                group.create_task(worker(name))
+
+    loop.run(main())
+    return order, loop.trace
+
+
+def test_the_same_seed_gives_the_same_order_and_trace() -> None:
+    assert _interleaving(7) == _interleaving(7)
+
+
+def test_seeds_differ_in_order() -> None:
+    assert len({tuple(_interleaving(seed)[0]) for seed in range(20)}) > 10
+
+
+def test_time_jumps_to_the_next_timer() -> None:
+    async def main() -> float:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(3600))
+            group.create_task(asyncio.sleep(86_400))
+        return asyncio.get_running_loop().time()
+
+    assert SeededLoop(1).run(main()) == 86_400
+
+
+def test_a_killed_node_does_nothing_more_not_even_its_cleanup() -> None:
+    loop, done = SeededLoop(1), list[str]()
+
+    async def node() -> None:
+        try:
+            await asyncio.sleep(10)
+            done.append("woke")
+        finally:
+            done.append("cleaned up")
+
+    async def main() -> list[str]:
+        with loop.on("node"):
+            task = asyncio.create_task(node())
+        await asyncio.sleep(1)
+        loop.kill("node")
+        await asyncio.sleep(100)
+        assert not task.done()
+        return list(done)
+
+    assert loop.run(main()) == []
+
+
+def test_waiting_for_nothing_is_told() -> None:
+    async def main() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(Stuck):
+        SeededLoop(1).run(main())
