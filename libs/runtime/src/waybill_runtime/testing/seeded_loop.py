@@ -94,7 +94,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
             if not self._timers:
                 raise Stuck(f"at {self._now_s:.3f} s, after {self.steps} steps")
             self._now_s = max(self._now_s, self._timers[0][0])
-            self._due()
+            return  # what became due is drawn in the next step; it may have been cancelled
         at = self._random.randrange(len(self._ready)) if len(self._ready) > 1 else 0
         self._ready[at], self._ready[-1] = self._ready[-1], self._ready[at]
         handle = self._ready.pop()

@@ -1,0 +1,166 @@
+"""Jobs: timers decided by the fold, effects outside under one key, orphans taken up again."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from waybill_events.event import Event
+from waybill_events.notification import ContactPreferenceChanged
+from waybill_runtime.decider import Decider, Intent
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer
+from waybill_runtime.store import ClaimedJob, Job
+from waybill_runtime.testing.world import EPOCH, World, simulate
+
+
+def _decide(command: str, said: tuple[str, ...]) -> Sequence[Event]:
+    if command in said:
+        return []
+    return [ContactPreferenceChanged(customer_ref="c", channel=command, allowed=True)]
+
+
+SAID: Decider[str, tuple[str, ...]] = Decider(
+    category="said",
+    topic="notifications",
+    initial=(),
+    decide=_decide,
+    evolve=lambda said, event: (*said, event.channel),
+    key=lambda event: event.customer_ref,
+)
+
+
+def say(word: str) -> Intent:
+    return Intent(SAID, "s", word)
+
+
+async def words(on: Infrastructure) -> list[str]:
+    async with on.store.reading() as reading:
+        stream = (await reading.streams.load(["default/said/s"], lock=False))["default/said/s"]
+    return [event.data.split('"channel":"')[1].split('"')[0] for event in stream.events]
+
+
+async def run(
+    on: Infrastructure,
+    jobs: Sequence[Job],
+    seconds: float,
+    *,
+    timers: dict[str, Timer] | None = None,
+    effects: dict[str, Effect] | None = None,
+) -> None:
+    """Schedule the jobs, run a runner for so many seconds, and let it end."""
+    async with on.store.transaction() as transaction:
+        await transaction.jobs.schedule(jobs)
+    runner = JobRunner(
+        service="test",
+        timers=timers or {},
+        effects=effects or {},
+        store=on.store,
+        ids=on.ids,
+        stopping=on.stopping,
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(runner.run())
+        await asyncio.sleep(seconds)
+        on.stopping.set()
+
+
+def test_a_timer_fires_when_it_is_due_and_not_before() -> None:
+    async def main() -> None:
+        fired: list[float] = []
+
+        def timer(job: ClaimedJob) -> Intent:
+            fired.append((job.now - EPOCH).total_seconds())
+            return say("late")
+
+        on = World().infrastructure("db")
+        due = Job(id="t", kind="timer", due_at=EPOCH + timedelta(seconds=30))
+        await run(on, [due], 60, timers={"timer": timer})
+        assert len(fired) == 1
+        assert 30 <= fired[0] < 31
+        assert await words(on) == ["late"]
+
+    simulate(1, main())
+
+
+def test_an_effect_that_comes_back_is_repeated_until_it_is_done() -> None:
+    async def main() -> None:
+        attempts: list[int] = []
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            attempts.append(job.attempt)
+            if job.attempt < 3:
+                return Outcome([say("unknown")], again_s=1.0)
+            return Outcome([say("done")])
+
+        on = World().infrastructure("db")
+        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 30, effects={"call": effect})
+        assert attempts == [1, 2, 3]
+        assert await words(on) == ["unknown", "done"]
+
+    simulate(1, main())
+
+
+def test_an_effect_that_raises_is_tried_again() -> None:
+    async def main() -> None:
+        attempts: list[int] = []
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            attempts.append(job.attempt)
+            if job.attempt == 1:
+                raise ConnectionError("the line went dead")
+            return Outcome([say("done")])
+
+        on = World().infrastructure("db")
+        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 30, effects={"call": effect})
+        assert await words(on) == ["done"]
+
+    simulate(1, main())
+
+
+def test_a_slow_effect_does_not_hold_up_the_others() -> None:
+    async def main() -> None:
+        done: list[tuple[str, float]] = []
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            await asyncio.sleep(20 if job.id == "slow" else 0.1)
+            done.append((job.id, asyncio.get_running_loop().time()))
+            return Outcome()
+
+        on = World().infrastructure("db")
+        jobs = [Job(id=name, kind="call", due_at=EPOCH) for name in ("slow", "a", "b")]
+        await run(on, jobs, 30, effects={"call": effect})
+        assert sorted(name for name, at in done if at < 1) == ["a", "b"]
+        assert {name for name, _ in done} == {"slow", "a", "b"}
+
+    simulate(1, main())
+
+
+def test_the_job_of_a_killed_process_is_taken_up_by_another() -> None:
+    async def main() -> None:
+        world = World()
+        dead, alive = world.infrastructure("db"), world.infrastructure("db", "alive")
+        async with dead.store.transaction() as transaction:
+            await transaction.jobs.schedule([Job(id="e", kind="call", due_at=EPOCH)])
+            claimed = await transaction.jobs.claim(["call"], limit=1, lease_s=30)
+        assert len(claimed) == 1
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            return Outcome([say(f"attempt {job.attempt}")])
+
+        await run(alive, [], 60, effects={"call": effect})
+        assert await words(alive) == ["attempt 2"]
+
+    simulate(1, main())
+
+
+def test_stopping_waits_for_calls_under_way_and_records_them() -> None:
+    async def main() -> None:
+        async def effect(_: ClaimedJob) -> Outcome:
+            await asyncio.sleep(10)
+            return Outcome([say("finished")])
+
+        on = World().infrastructure("db")
+        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 1, effects={"call": effect})
+        assert await words(on) == ["finished"]
+
+    simulate(1, main())

@@ -1,0 +1,101 @@
+"""The relay: everything committed reaches the bus, in each stream's order, at least once."""
+
+import asyncio
+from collections.abc import Sequence
+
+from waybill_events.notification import ContactPreferenceChanged
+from waybill_runtime.adapters.memory.broker import NoFaults
+from waybill_runtime.bus import Message
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.lifecycle import keep_running
+from waybill_runtime.relay import Relay
+from waybill_runtime.store import StreamWrite
+from waybill_runtime.testing.world import World, recorded, simulate
+
+
+async def append(on: Infrastructure, stream: str, version: int) -> None:
+    fact = ContactPreferenceChanged(customer_ref=stream, channel="email", allowed=True)
+    name = f"default/preference/{stream}"
+    event = recorded(fact, stream=name, version=version, topic="notifications", key=stream)
+    async with on.store.transaction() as transaction:
+        await transaction.streams.append([StreamWrite(name, version - 1, [event])])
+
+
+async def on_bus(on: Infrastructure) -> list[str]:
+    """Event ids in the order of each partition."""
+    found: list[str] = []
+    for partition in sorted(await on.bus.bounds(["notifications"])):
+        deliveries = await on.bus.read(partition, 0, 1000)
+        found += [dict(d.message.headers)["ce_id"].decode() for d in deliveries]
+    return found
+
+
+async def relay(on: Infrastructure, seconds: float) -> None:
+    await on.bus.ensure_topics(["notifications"])
+    part = Relay(on.store, on.bus, on.stopping, shares_process=True)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keep_running("relay", part.run, on.stopping))
+        await asyncio.sleep(seconds)
+        on.stopping.set()
+
+
+def test_what_is_committed_reaches_the_bus_in_stream_order() -> None:
+    async def main() -> None:
+        on = World().infrastructure("db")
+        for version in range(1, 11):
+            await append(on, "a", version)
+            await append(on, "b", version)
+        await relay(on, 5)
+        found = await on_bus(on)
+        assert len(found) == 20
+        for stream in "ab":
+            name = f"default/preference/{stream}"
+            assert [f for f in found if f.startswith(name)] == [
+                f"{name}@{version}" for version in range(1, 11)
+            ]
+        async with on.store.reading() as reading:
+            assert (await reading.streams.outbox_backlog()).count == 0
+
+    simulate(1, main())
+
+
+class FailsOnce(NoFaults):
+    """The bus takes two messages of the first send and then says that it is gone."""
+
+    def __init__(self) -> None:
+        self.failures = 1
+
+    def fails_after(self, node: str, messages: Sequence[Message]) -> int | None:
+        if self.failures and len(messages) > 2:
+            self.failures -= 1
+            return 2
+        return None
+
+
+def test_a_send_that_failed_half_way_is_repeated_whole() -> None:
+    async def main() -> None:
+        world = World()
+        world.broker.faults = FailsOnce()
+        on = world.infrastructure("db")
+        for version in range(1, 6):
+            await append(on, "a", version)
+        await relay(on, 10)
+        found = [f.rpartition("@")[2] for f in await on_bus(on)]
+        assert found == ["1", "2", "1", "2", "3", "4", "5"]
+
+    simulate(1, main())
+
+
+def test_of_two_relays_one_works_and_the_other_takes_over() -> None:
+    async def main() -> None:
+        world = World()
+        first, second = world.infrastructure("db", "first"), world.infrastructure("db", "second")
+        await append(first, "a", 1)
+        async with first.store.leadership("relay") as leads:
+            assert leads
+            await relay(second, 5)
+            assert await on_bus(second) == []
+        await relay(world.infrastructure("db", "third"), 5)
+        assert await on_bus(second) == ["default/preference/a@1"]
+
+    simulate(1, main())
