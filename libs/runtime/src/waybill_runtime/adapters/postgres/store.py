@@ -162,7 +162,7 @@ class PostgresStore:
             if self._is_clock_old():
                 await self._measure(connection)
         except (asyncpg.PostgresError, *GONE) as error:
-            connection.terminate()
+            _cut(connection)
             await _to_the_end(self._release(connection))
             raise _Lost(error) from error
         except BaseException:
@@ -189,16 +189,16 @@ class PostgresStore:
             async with asyncio.timeout(ROLLBACK_S):
                 await connection.execute("ROLLBACK")
         except (asyncpg.PostgresError, *GONE):
-            connection.terminate()
+            _cut(connection)
         await self._release(connection)
 
     async def _commit(self, connection: "PooledConnection", session: Session) -> None:
         try:
-            if connection.is_closed():
+            if _is_lost(connection):
                 raise store.StoreUnavailable("the connection was lost before COMMIT")
             await connection.execute("COMMIT")
         except GONE as error:
-            connection.terminate()
+            _cut(connection)
             if session.wrote:
                 raise store.CommitUnknown(f"{type(error).__name__}: {error}") from error
             raise translated(error) from error
@@ -237,6 +237,20 @@ class _Lost(Exception):
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+def _is_lost(connection: "PooledConnection") -> bool:
+    """A connection that was lost is taken back by the pool at once, and then answers nothing."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
+def _cut(connection: "PooledConnection") -> None:
+    """Use the connection never again, and tell the server nothing more on it."""
+    if not _is_lost(connection):
+        connection.terminate()
 
 
 async def _to_the_end(work: Coroutine[None, None, T]) -> T:
