@@ -10,10 +10,22 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CONFIG = (ROOT / "pyproject.toml").read_text()
-CONTRACTS = [c["name"] for c in tomllib.loads(CONFIG)["tool"]["importlinter"]["contracts"]]
+CONTRACTS: list[str] = [
+    c["name"] for c in tomllib.loads(CONFIG)["tool"]["importlinter"]["contracts"]
+]
 SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
-ROOMS = ("__main__", "bootstrap", "settings", "api", "consumer", "service", "ports", "views")
-ROOMS = (*ROOMS, "reactor", "decider")
+ROOMS = (
+    "__main__",
+    "bootstrap",
+    "settings",
+    "api",
+    "consumer",
+    "service",
+    "ports",
+    "views",
+    "reactor",
+    "decider",
+)
 OTHERS = {
     "waybill": ("__main__",),
     "waybill_sandboxes": ("gateway",),

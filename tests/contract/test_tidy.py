@@ -1,0 +1,350 @@
+"""House rules that no other tool checks. Each rule is seen to catch a planted violation."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = ("libs", "services", "sandboxes", "cli", "tests", "bench")
+SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+BANNED_MODULES = {"utils", "util", "common", "helpers", "helper", "manager", "base"}
+ROOMS = ("__main__", "bootstrap", "settings", "api", "service", "views", "decider")
+ROOMS_LESS = {"tracking": {"decider"}}  # it decides nothing: projections only
+CARD = ("Decides", "Listens", "Publishes", "Stores", "Runs", "When it hurts")
+RULES_MAY_IMPORT = {"dataclasses", "collections.abc", "datetime", "typing"}
+PURE_ROOMS = ("decider", "addresses")
+LOOSE_TASKS_ALLOWED = ("libs/runtime/",)
+FORBIDDEN_NAMES = {
+    "BaseHTTPMiddleware": "it breaks streaming and cancellation; write plain ASGI",
+    "BackgroundTasks": "lost when the process dies; use a job",
+    "BackgroundTask": "lost when the process dies; use a job",
+    "transactional_id": "our exactly-once is the inbox's, not Kafka's",
+}
+MARKERS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b(?!\s*\(?#\d+)")
+MACHINE_PATHS = re.compile(r"(?<![\w.~-])/(work|root)/")
+REGISTRIES = re.compile(
+    r"\b(pypi\.(org|python)|files\.pythonhosted|registry\.npmjs|repo1?\.maven\.(org|apache)"
+    r"|registry-1\.docker|proxy\.golang|static\.crates)\b"
+)
+
+Rule = Callable[[Path], Iterator[str]]
+
+
+def tracked(root: Path) -> list[Path]:
+    """The files of a repository as git knows them; of a folder without git, all."""
+    if not (root / ".git").exists():
+        return sorted(path for path in root.rglob("*") if path.is_file())
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=True, timeout=60
+    )
+    paths = [root / name for name in listed.stdout.decode().split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def code(root: Path) -> Iterator[tuple[str, ast.Module, list[str]]]:
+    """Every Python file of ours: its path in the repository, its tree, its lines."""
+    for path in tracked(root):
+        name = path.relative_to(root).as_posix()
+        if path.suffix == ".py" and name.split("/")[0] in CODE:
+            text = path.read_text(encoding="utf-8")
+            yield name, ast.parse(text), text.splitlines()
+
+
+def texts(root: Path) -> Iterator[tuple[str, int, str]]:
+    """Every line of every text file."""
+    for path in tracked(root):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        name = path.relative_to(root).as_posix()
+        for number, line in enumerate(text.splitlines(), 1):
+            yield name, number, line
+
+
+def built(root: Path) -> Iterator[tuple[str, Path]]:
+    """The services that are more than a name: those that are put together somewhere."""
+    for service in SERVICES:
+        package = root / "services" / service / "src" / service
+        if (package / "bootstrap.py").exists():
+            yield service, package
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Each module imported; `from a import b` counts as `a.b`, for b may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def files_are_short(root: Path) -> Iterator[str]:
+    for name, _, lines in code(root):
+        if len(lines) > FILE_LINES_MAX:
+            yield f"{name}: {len(lines)} lines, more than {FILE_LINES_MAX}"
+
+
+def functions_are_short(root: Path) -> Iterator[str]:
+    for name, tree, _ in code(root):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > FUNCTION_LINES_MAX:
+                    yield f"{name}:{node.lineno}: {node.name} has {length} lines"
+
+
+def modules_are_named_for_what_they_hold(root: Path) -> Iterator[str]:
+    for name, _, _ in code(root):
+        for part in name.removesuffix(".py").split("/"):
+            if part in BANNED_MODULES:
+                yield f"{name}: no module is called {part}"
+
+
+def rules_import_only_what_is_pure(root: Path) -> Iterator[str]:
+    for name, tree, _ in code(root):
+        found = re.match(r"services/(\w+)/src/\1/decider", name)
+        if not found:
+            continue
+        own = [f"{found[1]}.{room}" for room in PURE_ROOMS]
+        allowed = (*RULES_MAY_IMPORT, "waybill_events", *own)
+        for line, module in imports(tree):
+            if not any(module == each or module.startswith(f"{each}.") for each in allowed):
+                yield f"{name}:{line}: a rule may not import {module}"
+
+
+def services_have_the_same_rooms(root: Path) -> Iterator[str]:
+    for service, package in built(root):
+        for room in ROOMS:
+            there = (package / f"{room}.py").exists() or (package / room).is_dir()
+            if not there and room not in ROOMS_LESS.get(service, ()):
+                yield f"{service} has no room {room}"
+
+
+def services_have_the_same_card(root: Path) -> Iterator[str]:
+    for service, package in built(root):
+        card = package.parents[1] / "README.md"
+        text = card.read_text(encoding="utf-8") if card.exists() else ""
+        headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+        if headings != list(CARD):
+            yield f"services/{service}/README.md has the headings {headings}, not {list(CARD)}"
+
+
+def services_can_be_shipped(root: Path) -> Iterator[str]:
+    for service, _ in built(root):
+        for needed in (f"services/{service}/Dockerfile", f"deploy/k8s/base/{service}"):
+            if not (root / needed).exists():
+                yield f"{needed} is missing"
+
+
+def reminders_have_an_issue(root: Path) -> Iterator[str]:
+    for name, number, line in texts(root):
+        if MARKERS.search(line):
+            yield f"{name}:{number}: a reminder without the number of its issue"
+
+
+def no_path_of_one_machine(root: Path) -> Iterator[str]:
+    for name, number, line in texts(root):
+        if MACHINE_PATHS.search(line):
+            yield f"{name}:{number}: a path of one machine"
+
+
+def no_registry_is_named(root: Path) -> Iterator[str]:
+    for name, number, line in texts(root):
+        if REGISTRIES.search(line):
+            yield f"{name}:{number}: the host of a package registry"
+
+
+def decisions_have_a_number_and_a_sentence(root: Path) -> Iterator[str]:
+    numbers: set[str] = set()
+    for path in sorted((root / "docs/decisions").glob("*.md")):
+        number = path.name[:4]
+        if not re.fullmatch(r"\d{4}(-[a-z0-9]+){3,}\.md", path.name):
+            yield f"{path.name} is not named NNNN-a-sentence.md"
+        if number in numbers:
+            yield f"{path.name}: another decision has the number {number}"
+        numbers.add(number)
+        title = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        if not re.fullmatch(rf"# {number}[.:]? \S+( \S+){{2,}}", title):
+            yield f"{path.name}: its first line is not `# {number}. A sentence`"
+
+
+def whoever_catches_everything_says_why(root: Path) -> Iterator[str]:
+    """On the line or the one before; unless it raises again, for then it swallows nothing."""
+    for name, tree, lines in code(root):
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ExceptHandler) or _raises_again(node):
+                continue
+            above = lines[node.lineno - 2].strip() if node.lineno > 1 else ""
+            said = lines[node.lineno - 1].partition("#")[2] + above * above.startswith("#")
+            why = re.sub(r"noqa(: [A-Z0-9, ]+)?", "", said)
+            if _catches_everything(node) and not re.search(r"\w{3}", why):
+                yield f"{name}:{node.lineno}: catches everything and does not say why"
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def _catches_everything(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    caught = {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)}
+    return bool(caught & {"Exception", "BaseException"})
+
+
+def nothing_forbidden_is_used(root: Path) -> Iterator[str]:
+    for name, tree, _ in code(root):
+        for node in ast.walk(tree):
+            for used in _names(node):
+                if used in FORBIDDEN_NAMES:
+                    yield f"{name}: {used}: {FORBIDDEN_NAMES[used]}"
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for decorator in node.decorator_list:
+                    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                    if isinstance(called, ast.Attribute) and called.attr == "middleware":
+                        yield f"{name}:{node.lineno}: a middleware by decorator; write plain ASGI"
+
+
+def _names(node: ast.AST) -> tuple[str, ...]:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
+            return (name,)
+        case ast.alias(name=name):
+            return (name.rpartition(".")[2],)
+    return ()
+
+
+def no_task_runs_loose(root: Path) -> Iterator[str]:
+    """A task group waits for its tasks; a loose one may be collected, its error unseen."""
+    for name, tree, _ in code(root):
+        if name.startswith(LOOSE_TASKS_ALLOWED):
+            continue
+        for node in ast.walk(tree):
+            match node:
+                case ast.Attribute(value=ast.Name(id="asyncio" | "loop"), attr="create_task"):
+                    yield f"{name}:{node.lineno}: a loose task; use a task group"
+                case ast.Attribute(value=ast.Call(), attr="create_task"):
+                    yield f"{name}:{node.lineno}: a loose task; use a task group"
+                case ast.Attribute(attr="ensure_future"):
+                    yield f"{name}:{node.lineno}: a loose task; use a task group"
+                case ast.ImportFrom(module="asyncio", names=names) if {a.name for a in names} & {
+                    "create_task",
+                    "ensure_future",
+                }:
+                    yield f"{name}:{node.lineno}: a loose task; use a task group"
+
+
+RULES: tuple[Rule, ...] = (
+    files_are_short,
+    functions_are_short,
+    modules_are_named_for_what_they_hold,
+    rules_import_only_what_is_pure,
+    services_have_the_same_rooms,
+    services_have_the_same_card,
+    services_can_be_shipped,
+    reminders_have_an_issue,
+    no_path_of_one_machine,
+    no_registry_is_named,
+    decisions_have_a_number_and_a_sentence,
+    whoever_catches_everything_says_why,
+    nothing_forbidden_is_used,
+    no_task_runs_loose,
+)
+CAPTURE = "services/capture/src/capture"
+DECIDER = f"{CAPTURE}/decider.py"
+ADR = "docs/decisions/0001-decisions-are-recorded.md"
+CATCH_ALL = "try:\n    x = 1\nexcept Exception:{}\n    x = 2\n"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small repository in which every rule is kept."""
+    plant(tmp_path, f"{CAPTURE}/__init__.py", "")
+    for room in ROOMS:
+        plant(tmp_path, f"{CAPTURE}/{room}.py", "")
+    plant(
+        tmp_path, DECIDER, "from capture.decider import state\nfrom waybill_events import capture\n"
+    )
+    plant(tmp_path, "services/capture/README.md", "\n".join(f"## {heading}" for heading in CARD))
+    plant(tmp_path, "services/capture/Dockerfile", "FROM scratch\n")
+    plant(tmp_path, "deploy/k8s/base/capture/api.yaml", "{}\n")
+    plant(tmp_path, "services/payment/src/payment/__init__.py", "")
+    plant(tmp_path, ADR, "# 0001. Decisions are recorded\n")
+    plant(tmp_path, "cli/x.py", CATCH_ALL.format("  # whatever a plug-in throws"))
+    plant(tmp_path, "cli/z.py", CATCH_ALL.format("") + "    raise\n")
+    plant(tmp_path, "cli/y.py", "async def f(group):\n    group.create_task(g())\n")
+    plant(tmp_path, "notes.md", "TO" + "DO (#12): see ~/work/ and /workspace/\n")
+    return tmp_path
+
+
+def plant(root: Path, name: str, text: str) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_repository_keeps_the_rule(rule: Rule) -> None:
+    assert list(rule(ROOT)) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_tidy_tree_keeps_the_rule(rule: Rule, tree: Path) -> None:
+    assert list(rule(tree)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text"),
+    [
+        (files_are_short, "bench/x.py", "x = 1\n" * 401),
+        (functions_are_short, "cli/x.py", "def f():\n" + "    x = 1\n" * 70),
+        (functions_are_short, "cli/x.py", "async def f():\n" + "    x = 1\n" * 70),
+        (modules_are_named_for_what_they_hold, "libs/x/utils.py", ""),
+        (modules_are_named_for_what_they_hold, "libs/common/x.py", ""),
+        (rules_import_only_what_is_pure, DECIDER, "import os\n"),
+        (rules_import_only_what_is_pure, DECIDER, "from waybill_runtime.decider import Intent\n"),
+        (rules_import_only_what_is_pure, DECIDER, "from capture import service\n"),
+        (rules_import_only_what_is_pure, f"{CAPTURE}/decider/x.py", "import random\n"),
+        (services_have_the_same_rooms, "services/payment/src/payment/bootstrap.py", ""),
+        (services_have_the_same_card, "services/capture/README.md", "## Decides\n"),
+        (services_can_be_shipped, "services/payment/src/payment/bootstrap.py", ""),
+        (reminders_have_an_issue, "notes.md", "FIX" + "ME soon\n"),
+        (no_path_of_one_machine, "notes.md", "see /ro" + "ot/notes\n"),
+        (no_registry_is_named, "notes.md", "https://py" + "pi.org/simple\n"),
+        (decisions_have_a_number_and_a_sentence, "docs/decisions/kafka.md", "# Kafka\n"),
+        (decisions_have_a_number_and_a_sentence, ADR, "# Recorded\n"),
+        (decisions_have_a_number_and_a_sentence, ADR.replace("are", "were"), "# 0001. A b c\n"),
+        (whoever_catches_everything_says_why, "cli/x.py", CATCH_ALL.format("")),
+        (whoever_catches_everything_says_why, "cli/x.py", CATCH_ALL.format("  # noqa: BLE001")),
+        (whoever_catches_everything_says_why, "cli/x.py", "try:\n    f()\nexcept:\n    f()\n"),
+        (nothing_forbidden_is_used, "cli/x.py", "from a.b import BaseHTTPMiddleware\n"),
+        (nothing_forbidden_is_used, "cli/x.py", '@app.middleware("http")\ndef f(): ...\n'),
+        (nothing_forbidden_is_used, "cli/x.py", "def f(later: fastapi.BackgroundTasks): ...\n"),
+        (nothing_forbidden_is_used, "cli/x.py", 'Producer(transactional_id="x")\n'),
+        (no_task_runs_loose, "cli/x.py", "import asyncio\nasyncio.create_task(f())\n"),
+        (no_task_runs_loose, "cli/x.py", "asyncio.get_running_loop().create_task(f())\n"),
+        (no_task_runs_loose, "cli/x.py", "asyncio.ensure_future(f())\n"),
+        (no_task_runs_loose, "cli/x.py", "from asyncio import create_task\n"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_planted_violation_is_caught(rule: Rule, name: str, text: str, tree: Path) -> None:
+    plant(tree, name, text)
+    assert len(list(rule(tree))) > 0
+
+
+def test_every_rule_has_a_planted_violation() -> None:
+    marks = test_a_planted_violation_is_caught.pytestmark  # type: ignore[attr-defined]
+    assert {case[0] for case in marks[0].args[1]} == set(RULES)
+
+
+def test_a_service_that_is_only_a_name_is_not_yet_held_to_anything(tree: Path) -> None:
+    assert [service for service, _ in built(tree)] == ["capture"]
