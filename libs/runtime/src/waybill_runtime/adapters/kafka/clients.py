@@ -1,0 +1,151 @@
+"""How aiokafka's clients are made, and how they are got rid of when they will not stop.
+
+Each setting that differs from aiokafka's default does so because the default loses, doubles or
+hangs (reliability 2.3 and 4.1). No transactional id and no group instance id, ever: aiokafka
+speaks too old a protocol for either to fence anything.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from waybill_runtime.bus import BusUnavailable
+
+log = structlog.get_logger(__name__)
+
+START_S = 10.0
+STOP_S = 3.0
+UNDO_S = 1.0
+
+FAILURES = (KafkaError, OSError, TimeoutError, AssertionError)
+"""aiokafka asserts where a topic or partition is unknown to its metadata."""
+
+_REQUEST_MS = 10_000
+_METADATA_MS = 30_000
+
+
+def new_producer(bootstrap: str) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id="waybill",
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        request_timeout_ms=_REQUEST_MS,
+        metadata_max_age_ms=_METADATA_MS,
+        max_batch_size=256 * 1024,
+        max_request_size=1024 * 1024,
+    )
+
+
+def new_member(
+    bootstrap: str, group: str, *, session_timeout_ms: int, heartbeat_interval_ms: int
+) -> AIOKafkaConsumer:
+    """A group member of the classic protocol, the only one that aiokafka speaks."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id="waybill",
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=session_timeout_ms,
+        heartbeat_interval_ms=heartbeat_interval_ms,
+        rebalance_timeout_ms=60_000,
+        max_poll_interval_ms=300_000,
+        request_timeout_ms=_REQUEST_MS,
+        metadata_max_age_ms=_METADATA_MS,
+        max_poll_records=200,
+        check_crcs=True,
+    )
+
+
+def new_reader(bootstrap: str) -> AIOKafkaConsumer:
+    """A consumer of no group, for partitions that it is told."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id="waybill-reader",
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        request_timeout_ms=_REQUEST_MS,
+        metadata_max_age_ms=_METADATA_MS,
+        fetch_max_wait_ms=100,
+        check_crcs=True,
+    )
+
+
+def new_admin(bootstrap: str) -> AIOKafkaAdminClient:
+    return AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, client_id="waybill-admin", request_timeout_ms=_REQUEST_MS
+    )
+
+
+async def started(client: Any, deadline_s: float = START_S) -> None:
+    """Start a client, or undo what it had begun.
+
+    Raises:
+        BusUnavailable: no broker answered in time.
+    """
+    starting = asyncio.get_running_loop().create_task(client.start())
+    try:
+        async with asyncio.timeout(deadline_s):
+            await asyncio.shield(starting)
+    except BaseException as error:
+        await asyncio.shield(_undo(client, starting))
+        if isinstance(error, FAILURES):
+            raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+async def _undo(client: Any, starting: "asyncio.Task[None]") -> None:
+    """Stop what is still starting; cancelled while it connects, it would leave a socket open."""
+    await asyncio.wait({starting}, timeout=UNDO_S)
+    _cancel(starting)
+    await asyncio.wait({starting}, timeout=UNDO_S)
+    await discard(client)
+
+
+async def discard(client: Any) -> None:
+    """Stop a client within a few seconds, and whatever of it is left after that by force.
+
+    A stop may wait for the broker for ever. A client that is merely dropped goes on in the
+    background: its producer writes what was given up long ago, its heartbeat keeps partitions
+    that nobody reads. There is no public way to its tasks.
+    """
+    if isinstance(client, AIOKafkaProducer):
+        await _bounded(client.client.close())
+        _cancel(getattr(client._sender, "sender_task", None))
+    try:
+        async with asyncio.timeout(STOP_S):
+            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+    except FAILURES as error:
+        log.warning("kafka.abandoned", client=type(client).__name__, error=repr(error))
+    if isinstance(client, AIOKafkaConsumer):
+        await kill(client)
+
+
+async def kill(consumer: AIOKafkaConsumer) -> None:
+    """End a consumer's tasks and connections without a word to the broker; may be called twice."""
+    consumer._closed = True
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"):
+        _cancel(getattr(coordinator, name, None))
+    _cancel(getattr(fetcher, "_fetch_task", None))
+    await _bounded(consumer._client.close())
+
+
+async def _bounded(closing: Any) -> None:
+    try:
+        async with asyncio.timeout(STOP_S):
+            await closing
+    except FAILURES as error:
+        log.warning("kafka.close_failed", error=repr(error))
+
+
+def _cancel(task: "asyncio.Task[object] | None") -> None:
+    if task is not None and not task.done():
+        task.cancel()
