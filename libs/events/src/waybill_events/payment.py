@@ -4,13 +4,38 @@ Each call to the gateway is two facts: *requested*, with the idempotency key it 
 and a verdict. A time-out is neither: it is *unknown* until a look-up says.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from waybill_events.event import AmountMinor, Currency, Event, Id, Moment, Text
+from pydantic import Field
+
+from waybill_events.event import (
+    AmountMinor,
+    Currency,
+    Event,
+    Id,
+    LineQuantity,
+    Moment,
+    Quantity,
+    Shape,
+    Text,
+)
+
+Attempt = Annotated[int, Field(ge=1, le=1_000)]
+
+
+class PricedLine(Shape):
+    """What one order line costs."""
+
+    line_id: Id
+    quantity: Quantity
+    unit_price_minor: AmountMinor
 
 
 class PaymentInitiated(Event):
-    """A payment exists for an order; nothing was asked of the gateway yet."""
+    """A payment exists for an order; nothing was asked of the gateway yet.
+
+    The prices are kept, so that shipments can be charged for. `token` is the gateway's reference.
+    """
 
     TYPE: ClassVar[str] = "payment.payment_initiated.v1"
     payment_id: Id
@@ -18,10 +43,40 @@ class PaymentInitiated(Event):
     amount_minor: AmountMinor
     currency: Currency
     method: Id
+    token: Id | None = None
+    lines: tuple[PricedLine, ...] = ()
+    shipping_minor: AmountMinor = 0
+
+
+class PaymentDueReduced(Event):
+    """Units will not come, so their money will not be taken; `due_minor` is what remains.
+
+    `order_version` is the version of the order that said so.
+    """
+
+    TYPE: ClassVar[str] = "payment.payment_due_reduced.v1"
+    payment_id: Id
+    order_id: Id
+    lines: tuple[LineQuantity, ...]
+    due_minor: AmountMinor
+    currency: Currency
+    order_version: Annotated[int, Field(ge=1)]
+
+
+class PaymentStopped(Event):
+    """The order has ended: nothing more is asked for, and what is held is given back."""
+
+    TYPE: ClassVar[str] = "payment.payment_stopped.v1"
+    payment_id: Id
+    order_id: Id
+    reason: Id
 
 
 class AuthorizationRequested(Event):
-    """The gateway is about to be asked to authorise, under this key."""
+    """The gateway is about to be asked to authorise, under this key.
+
+    A later attempt has a new key; `declined_code` is what the one before was declined with.
+    """
 
     TYPE: ClassVar[str] = "payment.authorization_requested.v1"
     payment_id: Id
@@ -30,6 +85,8 @@ class AuthorizationRequested(Event):
     currency: Currency
     token: Id
     idempotency_key: Id
+    attempt: Attempt = 1
+    declined_code: Id | None = None
 
 
 class PaymentAuthorized(Event):
@@ -43,7 +100,7 @@ class PaymentAuthorized(Event):
 
 
 class PaymentDeclined(Event):
-    """The gateway refused; `retryable` tells whether asking again may help."""
+    """The gateway refused, and is not asked again; `retryable` is what it said of asking."""
 
     TYPE: ClassVar[str] = "payment.payment_declined.v1"
     payment_id: Id
@@ -72,6 +129,18 @@ class AuthorizationExpired(Event):
     authorization_id: Id
 
 
+class CaptureDue(Event):
+    """A shipment left: its money is to be taken, after that of earlier shipments."""
+
+    TYPE: ClassVar[str] = "payment.capture_due.v1"
+    payment_id: Id
+    order_id: Id
+    shipment_id: Id
+    lines: tuple[LineQuantity, ...]
+    amount_minor: AmountMinor
+    currency: Currency
+
+
 class CaptureRequested(Event):
     """Money for one shipment is about to be taken; `final` releases the rest."""
 
@@ -84,6 +153,7 @@ class CaptureRequested(Event):
     currency: Currency
     final: bool
     idempotency_key: Id
+    attempt: Attempt = 1
 
 
 class PaymentCaptured(Event):
@@ -100,6 +170,8 @@ class PaymentCaptured(Event):
 
 
 class CaptureFailed(Event):
+    """Money for a shipment was not taken; `retryable`: it will be asked for again."""
+
     TYPE: ClassVar[str] = "payment.capture_failed.v1"
     payment_id: Id
     order_id: Id
@@ -119,6 +191,7 @@ class VoidRequested(Event):
     currency: Currency
     reason: Id
     idempotency_key: Id
+    attempt: Attempt = 1
 
 
 class PaymentVoided(Event):
@@ -130,7 +203,7 @@ class PaymentVoided(Event):
 
 
 class PaymentAbandoned(Event):
-    """The order ended before anything was authorised."""
+    """The order ended while nothing was authorised."""
 
     TYPE: ClassVar[str] = "payment.payment_abandoned.v1"
     payment_id: Id

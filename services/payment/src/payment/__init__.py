@@ -1,0 +1,1 @@
+"""payment: what to ask the gateway, and what its answers mean."""

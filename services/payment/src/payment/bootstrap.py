@@ -1,0 +1,32 @@
+"""Where payment is put together: the only place that knows which adapter stands behind a port."""
+
+from payment import reactor, service
+from payment.adapters.gateway_http import HttpGateway
+from payment.ports import PaymentGateway
+from payment.settings import Settings
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.service import Blueprint
+
+
+def compose(settings: Settings, on: Infrastructure) -> Blueprint:
+    """Payment on this infrastructure, with the gateway over HTTP."""
+    gateway = HttpGateway(
+        settings.gateway_url,
+        settings.gateway_api_key.get_secret_value(),
+        timeout_s=settings.gateway_timeout_s,
+    )
+    return compose_with(settings, on, gateway)
+
+
+def compose_with(settings: Settings, on: Infrastructure, gateway: PaymentGateway) -> Blueprint:
+    """Payment on this infrastructure, with any gateway; closing the blueprint closes it."""
+    return Blueprint(
+        name="payment",
+        summary="Payments: authorised, captured per shipment, voided, refunded.",
+        handler=service.on_events,
+        handles=reactor.HANDLES,
+        timers={service.EXPIRE: service.expire},
+        effects=service.effects(gateway, on.ids),
+        effects_at_once=settings.effects_at_once,
+        close=gateway.close,
+    )

@@ -1,0 +1,6 @@
+"""The rules of a payment: commands, state, and `decide`."""
+
+from payment.decider.rules import CannotRefund, decide
+from payment.decider.state import INITIAL, State, evolve
+
+__all__ = ["INITIAL", "CannotRefund", "State", "decide", "evolve"]
