@@ -35,6 +35,8 @@ class FulfillmentOrderCreated(Event):
     shipping_option: Id
     recipient_ref: Id
     accept_by: Moment
+    replaces: Id | None = None
+    """The rejected fulfillment order whose units these are."""
 
 
 class FulfillmentAccepted(Event):
@@ -96,6 +98,7 @@ class LabelRequested(Event):
     shipment_id: Id
     service: Id
     idempotency_key: Id
+    location: Id | None = None
 
 
 class LabelFailed(Event):
@@ -106,6 +109,7 @@ class LabelFailed(Event):
     order_id: Id
     shipment_id: Id
     reason: Text
+    location: Id | None = None
 
 
 class LabelledPackage(Shape):
@@ -153,6 +157,7 @@ class TrackingUpdated(Event):
     status: TrackingStatus
     happened_at: Moment
     place: Text
+    location: Id | None = None
 
 
 class ShipmentDelivered(Event):
@@ -164,15 +169,33 @@ class ShipmentDelivered(Event):
     shipment_id: Id
     lines: tuple[LineQuantity, ...]
     delivered_at: Moment
+    location: Id | None = None
+
+
+class FulfillmentCancellationRequested(Event):
+    """The order is to be cancelled: what is not dispatched ends, and nothing more is opened.
+
+    `request_id` is the event that asked; `is_final` when the order itself has ended.
+    """
+
+    TYPE: ClassVar[str] = "fulfillment.fulfillment_cancellation_requested.v1"
+    order_id: Id
+    request_id: Id
+    reason: Id
+    is_final: bool
 
 
 class FulfillmentCancelled(Event):
+    """These units will not be shipped from this location."""
+
     TYPE: ClassVar[str] = "fulfillment.fulfillment_cancelled.v1"
     fulfillment_order_id: Id
     order_id: Id
     location: Id
     reason: Id
     lines: tuple[LineQuantity, ...]
+    replaces: Id | None = None
+    """The rejected fulfillment order whose units these are, where this one was never opened."""
 
 
 class FulfillmentCancellationRefused(Event):
@@ -182,6 +205,7 @@ class FulfillmentCancellationRefused(Event):
     fulfillment_order_id: Id
     order_id: Id
     reason: Id
+    location: Id | None = None
 
 
 class DeadlineMissed(Event):
@@ -192,3 +216,4 @@ class DeadlineMissed(Event):
     order_id: Id
     state: Id
     owner: Id
+    location: Id | None = None

@@ -1,0 +1,1 @@
+"""fulfillment: what each location ships, the warehouse handshake, and the parcels."""

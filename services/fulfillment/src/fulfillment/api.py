@@ -1,0 +1,222 @@
+"""The warehouses' HTTP interface, their feed, and the door for the carrier's callbacks."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from fulfillment import bodies, callbacks, views
+from fulfillment.decider import commands
+from fulfillment.feed import Feed
+from fulfillment.parcels import NotDispatched, Parcels, UnknownShipment, callback_cause
+from fulfillment.ports import CarrierUnavailable
+from fulfillment.service import Warehouse
+from fulfillment.shipping import Shipping
+from waybill_runtime.http import conditions
+from waybill_runtime.http.auth import Principal, requires
+from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
+from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.problem import Refused
+from waybill_runtime.ids import suffix
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Transaction
+from waybill_runtime.work import Asked
+
+Writer = Annotated[Principal, Depends(requires("fulfillment:write"))]
+Reader = Annotated[Principal, Depends(requires("fulfillment:read"))]
+Filter = Annotated[str | None, Query(max_length=80)]
+
+FEED_PAGE = 100
+FEED_PAGE_MAX = 500
+
+
+def warehouse_router(on: Infrastructure, warehouse: Warehouse, shipping: Shipping) -> APIRouter:
+    """`/v1/fulfillment-orders`."""
+    router = APIRouter(prefix="/v1/fulfillment-orders")
+
+    async def once(
+        request: Request,
+        who: Principal,
+        key: str | None,
+        if_match: str | None,
+        command: commands.WarehouseCommand,
+    ) -> Response:
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            seen = await warehouse.do(transaction, asked, command, if_match)
+            return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    @router.get("", operation_id="list_fulfillment_orders")
+    async def find(
+        who: Reader,
+        location: Filter = None,
+        status: Filter = None,
+        order_id: Filter = None,
+        cursor: Cursor = None,
+        limit: Limit = conditions.PAGE,
+    ) -> bodies.FulfillmentOrderPage:
+        """Fulfillment orders, oldest first. Follows what happens within a second."""
+        filters = {"location": location, "status": status, "order_id": order_id}
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        rows = await warehouse.find(who.tenant, wanted, conditions.key_of(cursor), limit)
+        page = list(rows[:limit])
+        more = len(rows) > limit
+        return bodies.FulfillmentOrderPage(
+            data=page,
+            has_more=more,
+            next_cursor=conditions.cursor_of(page[-1].id) if more else None,
+        )
+
+    @router.get(
+        "/{id}", operation_id="read_fulfillment_order", response_model=views.FulfillmentOrder
+    )
+    async def read(request: Request, id: str, who: Reader) -> Response:
+        """A fulfillment order as it stands, with its ETag."""
+        seen = await warehouse.read(who.tenant, id)
+        return conditions.answer_read(request, seen, seen.version)
+
+    @router.post(
+        "/{id}/accept",
+        operation_id="accept_fulfillment_order",
+        response_model=views.FulfillmentOrder,
+    )
+    async def accept(
+        request: Request,
+        id: str,
+        body: bodies.Accept,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Take it on."""
+        command = commands.Accept(fulfillment_order_id=id)
+        return await once(request, who, key, if_match, command)
+
+    @router.post(
+        "/{id}/reject",
+        operation_id="reject_fulfillment_order",
+        response_model=views.FulfillmentOrder,
+    )
+    async def reject(
+        request: Request,
+        id: str,
+        body: bodies.Reject,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Refuse it; its units are looked for elsewhere. Possible until its label is bought."""
+        command = commands.Reject(fulfillment_order_id=id, reason=body.reason)
+        return await once(request, who, key, if_match, command)
+
+    @router.post(
+        "/{id}/pick", operation_id="pick_fulfillment_order", response_model=views.FulfillmentOrder
+    )
+    async def pick(
+        request: Request,
+        id: str,
+        body: bodies.Pick,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Say what was found, for good: what is missing will not ship."""
+        command = commands.Pick(fulfillment_order_id=id, units=body.units)
+        return await once(request, who, key, if_match, command)
+
+    @router.post(
+        "/{id}/pack", operation_id="pack_fulfillment_order", response_model=views.FulfillmentOrder
+    )
+    async def pack(
+        request: Request,
+        id: str,
+        body: bodies.Pack,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Say which package each picked unit is in."""
+        parcels = tuple(
+            commands.Parcel(weight_g=one.weight_g, units=one.units) for one in body.packages
+        )
+        command = commands.Pack(fulfillment_order_id=id, parcels=parcels)
+        return await once(request, who, key, if_match, command)
+
+    @router.post(
+        "/{id}/ship", operation_id="ship_fulfillment_order", response_model=views.FulfillmentOrder
+    )
+    async def ship(
+        request: Request,
+        id: str,
+        body: bodies.Ship,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Buy the label and hand over: answers `shipments` with their tracking numbers.
+
+        503: the carrier's answer is not known yet. Send the same again, with the same key.
+        """
+        command = commands.RequestLabel(fulfillment_order_id=id, service=body.service)
+        return await shipping.ship(request, who, key, command, if_match)
+
+    return router
+
+
+def feed_router(feed: Feed) -> APIRouter:
+    """`/v1/feed/fulfillment`."""
+    router = APIRouter(prefix="/v1/feed")
+
+    @router.get("/fulfillment", operation_id="read_fulfillment_feed")
+    async def read(
+        who: Reader,
+        after: Annotated[
+            str | None,
+            Query(max_length=300, description="`next_cursor` kept; without it: from the start."),
+        ] = None,
+        location: Filter = None,
+        limit: Annotated[int, Query(ge=1, le=FEED_PAGE_MAX)] = FEED_PAGE,
+    ) -> bodies.FeedPage:
+        """The events of the topic `fulfillment`, in the order they were committed.
+
+        `location` leaves out other locations' events and those of no location.
+        """
+        return await feed.read(who.tenant, after, location, limit)
+
+    return router
+
+
+def callback_router(on: Infrastructure, parcels: Parcels, secret: str) -> APIRouter:
+    """`/v1/callbacks/carrier`. The signature is the key."""
+    router = APIRouter(prefix="/v1/callbacks")
+
+    @router.post("/carrier", status_code=204, operation_id="carrier_callback")
+    async def carrier(request: Request) -> Response:
+        """A parcel was seen: the carrier is asked where, and that is noted. May come twice."""
+        body = await request.body()
+        callback_id = callbacks.verify(secret, request.headers, body, on.clock.now())
+        try:
+            hint = callbacks.Hint.model_validate_json(body)
+        except ValidationError as error:
+            detail = "Send a JSON object with `reference`, our shipment's id."
+            raise Refused(422, "invalid-request", detail) from error
+        shipment_id = hint.reference
+        try:
+            await parcels.look(
+                f"ord_{suffix(shipment_id)}", shipment_id, callback_cause(callback_id)
+            )
+        except UnknownShipment as error:
+            raise Refused(404, "not-found", f"There is no shipment {shipment_id}.") from error
+        except NotDispatched as error:
+            detail = f"Shipment {shipment_id} is not in our books yet. Send it again in a moment."
+            raise Refused(503, "not-dispatched", detail, headers={"Retry-After": "1"}) from error
+        except CarrierUnavailable as error:
+            detail = "The carrier did not answer our look-up. Send it again in a moment."
+            raise Refused(
+                503, "carrier-unavailable", detail, headers={"Retry-After": "1"}
+            ) from error
+        return Response(status_code=204)
+
+    return router

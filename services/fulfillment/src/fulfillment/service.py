@@ -1,0 +1,159 @@
+"""Takes in what others say, carries out what warehouses ask, reads fulfillment orders."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeAlias
+
+from fulfillment import deadlines, decider, feed, reactor, views
+from fulfillment.deadlines import Deadlines
+from fulfillment.decider import commands
+from fulfillment.ports import Recipients
+from waybill_events import capture, codec
+from waybill_events.envelope import StreamId
+from waybill_runtime.consumer import Handler, Incoming
+from waybill_runtime.decider import Decider, Intent
+from waybill_runtime.http import conditions
+from waybill_runtime.http.problem import FieldError, Refused
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.jobs import Timer
+from waybill_runtime.store import ClaimedJob, Transaction
+from waybill_runtime.work import Asked, Work, caused_by
+
+Rules: TypeAlias = Decider[commands.Command, decider.State]
+
+HANDLES = frozenset({*reactor.HANDLES, capture.RecipientErased.TYPE, *feed.HANDLES})
+
+
+def rules(within: Deadlines) -> Rules:
+    """An order's fulfillment: one stream, whose id is the order's."""
+    return Decider(
+        category="fulfillment",
+        topic="fulfillment",
+        initial=decider.INITIAL,
+        decide=decider.decide,
+        evolve=decider.evolve,
+        key=lambda event: event.order_id,
+        follow=deadlines.following(within),
+    )
+
+
+def missing_deadlines(fulfillment: Rules) -> Timer:
+    """What a deadline says when it passes; the fold decides whether it still matters."""
+
+    def miss(job: ClaimedJob) -> Intent:
+        payload = json.loads(job.payload)
+        command = commands.MissDeadline(
+            fulfillment_order_id=payload["fulfillment_order_id"], state=payload["state"]
+        )
+        return Intent(fulfillment, payload["order_id"], command)
+
+    return miss
+
+
+def on_events(fulfillment: Rules, within: Deadlines, recipients: Recipients) -> Handler:
+    """Act on others' facts, a batch at a time, and put our own into the warehouses' feed."""
+
+    async def handle(work: Work, batch: Sequence[Incoming]) -> None:
+        accept_by = work.now + timedelta(seconds=within.accept_s)
+        for incoming in batch:
+            if isinstance(incoming.event, capture.RecipientErased):
+                recipients.forget(incoming.event.recipient_ref)
+        await work.run(
+            [
+                (Intent(fulfillment, order_id, command), caused_by(recorded, "fulfillment"))
+                for recorded, event in ((one.recorded, one.event) for one in batch)
+                for order_id, command in reactor.react(
+                    event, event_id=recorded.event_id, accept_by=accept_by
+                )
+            ]
+        )
+        await feed.add(work, [one for one in batch if one.recorded.type in feed.HANDLES])
+
+    return handle
+
+
+class Warehouse:
+    """The warehouses' commands and reads."""
+
+    def __init__(self, on: Infrastructure, fulfillment: Rules) -> None:
+        self._on = on
+        self._fulfillment = fulfillment
+
+    async def do(
+        self,
+        transaction: Transaction,
+        asked: Asked,
+        command: commands.WarehouseCommand,
+        if_match: str | None,
+    ) -> views.FulfillmentOrder:
+        """Carry out a command on a fulfillment order that its sender has seen.
+
+        Raises:
+            Refused: 404, 412 and 428 as conditions say, 409 in the wrong state, 422 for
+                quantities that do not fit.
+        """
+        id_ = command.fulfillment_order_id
+        order_id = order_of(id_)
+        work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
+        await work.load(self._fulfillment, [order_id])
+        current = await self.read_in(transaction, asked.tenant, id_)
+        conditions.check_match(if_match, current.version)
+        try:
+            work.execute(Intent(self._fulfillment, order_id, command), asked.cause)
+        except decider.WrongState as error:
+            detail = f"The fulfillment order is {current.status}. {error}"
+            raise Refused(409, "wrong-state", detail) from error
+        except decider.WrongQuantities as error:
+            errors = [FieldError(pointer=f"line:{error.line_id}", detail=str(error))]
+            raise Refused(422, "wrong-quantities", str(error), errors=errors) from error
+        await work.flush()
+        return await self.read_in(transaction, asked.tenant, id_)
+
+    async def read(self, tenant: str, id_: str) -> views.FulfillmentOrder:
+        """A fulfillment order as it stands now; 404 when there is none."""
+        async with self._on.store.reading() as reading:
+            return await self.read_in(reading, tenant, id_)
+
+    async def read_in(
+        self, transaction: Transaction, tenant: str, id_: str
+    ) -> views.FulfillmentOrder:
+        name = str(StreamId(tenant, self._fulfillment.category, order_of(id_)))
+        stream = (await transaction.streams.load([name], lock=False))[name]
+        seen: views.FulfillmentOrder | None = None
+        for recorded in stream.events:
+            event = codec.decode(recorded)
+            if views.id_of(event) == id_:
+                seen = views.see(seen, recorded, event)
+        if seen is None:
+            raise no_such(id_)
+        return seen
+
+    async def find(
+        self, tenant: str, filters: dict[str, str], after: str | None, limit: int
+    ) -> Sequence[views.FulfillmentOrder]:
+        """Fulfillment orders with these attributes, oldest first, one more if there are."""
+        async with self._on.store.reading() as reading:
+            found = await reading.documents.find(
+                tenant, views.FULFILLMENT_ORDERS.name, filters, after=after, limit=limit + 1
+            )
+        return [
+            views.FULFILLMENT_ORDERS.model.validate_json(document.body) for _, document in found
+        ]
+
+
+def order_of(fulfillment_order_id: str) -> str:
+    """The order of a fulfillment order: `ffo_X-1` → `ord_X`.
+
+    Raises:
+        Refused: 404, this can be the id of none.
+    """
+    prefix, _, rest = fulfillment_order_id.partition("_")
+    stem, dash, number = rest.partition("-")
+    if prefix != "ffo" or not stem.isalnum() or not dash or not number.isdigit():
+        raise no_such(fulfillment_order_id)
+    return f"ord_{stem}"
+
+
+def no_such(id_: str) -> Refused:
+    return Refused(404, "not-found", f"There is no fulfillment order {id_[:80]}.")
