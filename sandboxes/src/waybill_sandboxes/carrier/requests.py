@@ -30,7 +30,7 @@ class Package(_Request):
     """One parcel; `reference` is the shipper's own."""
 
     reference: Reference
-    weight_g: int = Field(gt=0, le=70_000, strict=True)
+    weight_g: int = Field(gt=0, le=1_000_000, strict=True)
 
 
 class CreateShipment(_Request):
