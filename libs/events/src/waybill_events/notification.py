@@ -3,13 +3,17 @@
 Topic `notifications`, keyed by order.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from waybill_events.event import Event, Id, Text
 
 
 class NotificationDecided(Event):
-    """This message is to go out once, through this channel. `dedupe_key` is unique for ever."""
+    """This message is to go out once, through this channel. `dedupe_key` is unique for ever.
+
+    `details` are what its template needs of the source event; never personal.
+    """
 
     TYPE: ClassVar[str] = "notification.notification_decided.v1"
     message_id: Id
@@ -17,9 +21,9 @@ class NotificationDecided(Event):
     recipient_ref: Id
     template: Id
     channel: Id
-    locale: Id
     dedupe_key: Text
     source_event_id: Id
+    details: Mapping[str, str]
 
 
 class NotificationSent(Event):

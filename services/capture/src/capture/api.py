@@ -108,7 +108,7 @@ def recipients_router(on: Infrastructure, vault: Vault) -> APIRouter:
     router = APIRouter(prefix="/v1/recipients")
 
     @router.get("/{recipient_ref}", operation_id="read_recipient")
-    async def read(recipient_ref: str, who: VaultReader) -> bodies.Recipient:
+    async def read(recipient_ref: str, who: VaultReader) -> bodies.RecipientView:
         """The person behind a reference, for services that must address them."""
         return await vault.read(who.tenant, recipient_ref)
 

@@ -288,5 +288,11 @@ class Recipient(BaseModel):
     locale: str
 
 
+class RecipientView(Recipient):
+    """A recipient, with the link that shows them their order."""
+
+    tracking_url: str
+
+
 class Erased(BaseModel):
     erased: int

@@ -1,7 +1,7 @@
 """The recipient vault: personal data by reference, read with care, erased for good."""
 
 from capture import bodies
-from capture.service import RECIPIENT, RECIPIENTS
+from capture.service import RECIPIENT, RECIPIENTS, Tokens
 from waybill_events import capture
 from waybill_events.envelope import StreamId
 from waybill_runtime.decider import Intent
@@ -17,10 +17,11 @@ PAGE = 100
 class Vault:
     """Recipients of one tenant's orders."""
 
-    def __init__(self, on: Infrastructure) -> None:
+    def __init__(self, on: Infrastructure, tokens: Tokens) -> None:
         self._on = on
+        self._tokens = tokens
 
-    async def read(self, tenant: str, recipient_ref: str) -> bodies.Recipient:
+    async def read(self, tenant: str, recipient_ref: str) -> bodies.RecipientView:
         """The person behind a reference.
 
         Raises:
@@ -29,7 +30,9 @@ class Vault:
         async with self._on.store.reading() as reading:
             found = await reading.documents.get(tenant, RECIPIENTS, [recipient_ref])
             if recipient_ref in found:
-                return bodies.Recipient.model_validate_json(found[recipient_ref].body)
+                recipient = bodies.Recipient.model_validate_json(found[recipient_ref].body)
+                link = self._tokens.link(tenant, f"ord_{suffix(recipient_ref)}")
+                return bodies.RecipientView(**recipient.model_dump(), tracking_url=link.url)
             name = str(StreamId(tenant, RECIPIENT.category, recipient_ref))
             stream = (await reading.streams.load([name], lock=False))[name]
         if stream.version:

@@ -1,0 +1,1 @@
+"""notification: who is told what, when, and through which channel."""

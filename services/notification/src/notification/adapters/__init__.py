@@ -1,0 +1,1 @@
+"""Each channel and peer by its technology; a memory one beside each for tests and simulators."""

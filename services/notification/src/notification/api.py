@@ -1,0 +1,90 @@
+"""Preferences of customers, and the delivery log."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from starlette.responses import Response
+
+from notification import bodies, decider
+from notification.service import Notifications
+from waybill_runtime.http import conditions
+from waybill_runtime.http.auth import Principal, requires
+from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
+from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Transaction
+from waybill_runtime.work import Asked
+
+Reader = Annotated[Principal, Depends(requires("notifications:read"))]
+Writer = Annotated[Principal, Depends(requires("notifications:write"))]
+CustomerRef = Annotated[str, Path(min_length=1, max_length=64)]
+
+
+def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
+    """`/v1/preferences` and `/v1/deliveries`."""
+    routes = APIRouter(prefix="/v1")
+
+    @routes.get(
+        "/preferences/{customer_ref}",
+        operation_id="read_preferences",
+        response_model=bodies.PreferencesView,
+    )
+    async def read(request: Request, customer_ref: CustomerRef, who: Reader) -> Response:
+        """Which channels may be used for a customer."""
+        channels, version = await notifications.preferences(who.tenant, customer_ref)
+        view = bodies.PreferencesView(
+            customer_ref=customer_ref, channels=dict(channels), version=version
+        )
+        return conditions.answer_read(request, view, version)
+
+    @routes.put(
+        "/preferences/{customer_ref}",
+        operation_id="set_preference",
+        response_model=bodies.PreferencesView,
+    )
+    async def write(
+        request: Request,
+        customer_ref: CustomerRef,
+        body: bodies.SetPreference,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Allow or refuse a channel; messages not sent yet obey it too."""
+
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            _, version = await notifications.preferences(who.tenant, customer_ref)
+            conditions.check_match(if_match, version)
+            wanted = decider.SetPreference(
+                customer_ref=customer_ref, channel=body.channel, allowed=body.allowed
+            )
+            channels = await notifications.prefer(transaction, asked, wanted)
+            view = bodies.PreferencesView(
+                customer_ref=customer_ref, channels=dict(channels), version=version + 1
+            )
+            return Reply(200, view)
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    @routes.get("/deliveries", operation_id="list_deliveries")
+    async def deliveries(
+        who: Reader,
+        order_id: Annotated[str | None, Query(max_length=64)] = None,
+        status: Annotated[str | None, Query(max_length=20)] = None,
+        cursor: Cursor = None,
+        limit: Limit = conditions.PAGE,
+    ) -> bodies.DeliveryPage:
+        """Messages and what became of them, newest order first."""
+        filters = {"order_id": order_id, "status": status}
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        after = conditions.key_of(cursor)
+        found = await notifications.deliveries(who.tenant, wanted, after, limit)
+        page = found[:limit]
+        more = len(found) > limit
+        return bodies.DeliveryPage(
+            data=[bodies.DeliveryView(**row.model_dump()) for row in page],
+            has_more=more,
+            next_cursor=conditions.cursor_of(page[-1].message_id) if more else None,
+        )
+
+    return routes

@@ -1,0 +1,60 @@
+"""Where notification is put together: the only place that knows the adapters."""
+
+from collections.abc import Mapping
+
+from notification import api, reactor, service, views
+from notification.adapters.recipients_http import HttpRecipients
+from notification.adapters.smtp import SmtpChannel
+from notification.adapters.text_http import HttpTextChannel
+from notification.ports import Channel, Recipients
+from notification.service import Notifications, Sender
+from notification.settings import Settings
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.service import Blueprint
+
+
+def compose(settings: Settings, on: Infrastructure) -> Blueprint:
+    """Notification with its real channels."""
+    timeout_s = settings.channel_timeout_s
+    recipients = HttpRecipients(
+        settings.capture_url,
+        settings.capture_key.get_secret_value(),
+        on.clock,
+        timeout_s=timeout_s,
+    )
+    channels: dict[str, Channel] = {
+        "email": SmtpChannel(
+            settings.smtp_host, settings.smtp_port, sender=settings.sender, timeout_s=timeout_s
+        )
+    }
+    if settings.message_url:
+        for name in ("sms", "chat"):
+            channels[name] = HttpTextChannel(settings.message_url, name, timeout_s=timeout_s)
+    return assemble(on, recipients, channels, settings.channels, settings.effects_at_once)
+
+
+def assemble(
+    on: Infrastructure,
+    recipients: Recipients,
+    channels: Mapping[str, Channel],
+    by_template: reactor.Channels,
+    effects_at_once: int = 32,
+) -> Blueprint:
+    """Notification on these ports."""
+
+    async def close() -> None:
+        await recipients.close()
+        for channel in channels.values():
+            await channel.close()
+
+    return Blueprint(
+        name="notification",
+        summary="Messages to customers: decided once, sent, and accounted for.",
+        routers=(api.router(on, Notifications(on)),),
+        handler=service.handler(recipients, by_template),
+        handles=reactor.HANDLES,
+        views=(views.ORDER_FACTS, views.DELIVERIES),
+        effects={service.SEND: Sender(on, recipients, channels).send},
+        effects_at_once=effects_at_once,
+        close=close,
+    )

@@ -1,0 +1,159 @@
+"""One message to one person through one channel: decided once, then sent, refused or suppressed.
+
+The stream is the dedupe key, so the same fact told twice decides nothing twice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, assert_never
+
+from waybill_events.event import Event
+from waybill_events.notification import (
+    ContactPreferenceChanged,
+    NotificationDecided,
+    NotificationFailed,
+    NotificationSent,
+    NotificationSuppressed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """This message is due. Only live facts are told: imports and repairs stay silent."""
+
+    decision: NotificationDecided
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSent:
+    provider_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteFailed:
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSuppressed:
+    reason: str
+
+
+Command: TypeAlias = Tell | NoteSent | NoteFailed | NoteSuppressed
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nothing was decided yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A decided message; `status` says what became of it."""
+
+    decision: NotificationDecided
+    status: Literal["decided", "sent", "failed", "suppressed"] = "decided"
+
+
+State: TypeAlias = Silent | Message
+
+INITIAL: State = Silent()
+
+
+def decide(command: Command, state: State) -> Sequence[Event]:
+    """What a command adds to a message's story. The same command again adds nothing."""
+    match state:
+        case Silent():
+            due = isinstance(command, Tell) and command.origin == "live"
+            return [command.decision] if isinstance(command, Tell) and due else []
+        case Message():
+            return _verdict(command, state) if state.status == "decided" else []
+        case _:
+            assert_never(state)
+
+
+def _verdict(command: Command, state: Message) -> Sequence[Event]:
+    told = state.decision
+    match command:
+        case NoteSent(provider_ref=provider_ref):
+            return [
+                NotificationSent(
+                    message_id=told.message_id,
+                    order_id=told.order_id,
+                    channel=told.channel,
+                    provider_ref=provider_ref,
+                )
+            ]
+        case NoteFailed(reason=reason, attempts=attempts):
+            return [
+                NotificationFailed(
+                    message_id=told.message_id,
+                    order_id=told.order_id,
+                    channel=told.channel,
+                    reason=reason,
+                    attempts=attempts,
+                )
+            ]
+        case NoteSuppressed(reason=reason):
+            return [
+                NotificationSuppressed(
+                    message_id=told.message_id,
+                    order_id=told.order_id,
+                    channel=told.channel,
+                    reason=reason,
+                )
+            ]
+        case Tell():
+            return []
+        case _:
+            assert_never(command)
+
+
+def evolve(state: State, event: Event) -> State:
+    """The message after an event. Never refuses."""
+    match event:
+        case NotificationDecided():
+            return Message(decision=event)
+        case NotificationSent() if isinstance(state, Message):
+            return replace(state, status="sent")
+        case NotificationFailed() if isinstance(state, Message):
+            return replace(state, status="failed")
+        case NotificationSuppressed() if isinstance(state, Message):
+            return replace(state, status="suppressed")
+        case _:
+            return state
+
+
+# --- preferences --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPreference:
+    """A customer allows or refuses a channel."""
+
+    customer_ref: str
+    channel: str
+    allowed: bool
+
+
+Preferences: TypeAlias = tuple[tuple[str, bool], ...]
+"""Channels that a customer spoke of, with what was said last."""
+
+
+def decide_preference(command: SetPreference, state: Preferences) -> Sequence[Event]:
+    """Only a change is worth an event."""
+    if dict(state).get(command.channel) == command.allowed:
+        return []
+    return [
+        ContactPreferenceChanged(
+            customer_ref=command.customer_ref, channel=command.channel, allowed=command.allowed
+        )
+    ]
+
+
+def evolve_preference(state: Preferences, event: Event) -> Preferences:
+    if not isinstance(event, ContactPreferenceChanged):
+        return state
+    return tuple(sorted({**dict(state), event.channel: event.allowed}.items()))

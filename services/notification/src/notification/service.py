@@ -1,0 +1,211 @@
+"""Decides messages, sends them outside transactions, and reads the delivery log."""
+
+from collections.abc import Mapping, Sequence
+
+from notification import decider, reactor, rendering, views
+from notification.ports import (
+    Channel,
+    ChannelRefused,
+    ChannelUnavailable,
+    Outgoing,
+    Recipient,
+    RecipientErased,
+    Recipients,
+    RecipientsUnavailable,
+)
+from waybill_events import capture, notification
+from waybill_events.envelope import DEFAULT_TENANT, Recorded
+from waybill_events.event import Event
+from waybill_runtime.consumer import Handler, Incoming
+from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.jobs import Outcome, backoff_s
+from waybill_runtime.store import ClaimedJob, Job, Transaction
+from waybill_runtime.work import Asked, Work, caused_by
+
+SEND = "notification.send"
+TRIES = 12
+"""Then the message has failed: with the backoff of jobs that is after about ten minutes."""
+
+BY_DEFAULT: Mapping[str, bool] = {"email": True, "sms": True, "chat": False}
+"""Whether a channel is used for customers who have not said."""
+
+
+def _follow(recorded: Recorded, event: Event) -> Follow:
+    """A decision is due to be sent; a verdict ends it."""
+    job_id = f"{SEND}:{recorded.stream}"
+    if isinstance(event, notification.NotificationDecided):
+        payload = event.model_dump_json()
+        return Follow(
+            schedule=(Job(id=job_id, kind=SEND, due_at=recorded.occurred_at, payload=payload),)
+        )
+    return Follow(cancel=(job_id,))
+
+
+MESSAGE: Decider[decider.Command, decider.State] = Decider(
+    category="message",
+    topic="notifications",
+    initial=decider.INITIAL,
+    decide=decider.decide,
+    evolve=decider.evolve,
+    key=lambda event: event.order_id,
+    follow=_follow,
+)
+
+PREFERENCES: Decider[decider.SetPreference, decider.Preferences] = Decider(
+    category="preferences",
+    topic="notifications",
+    initial=(),
+    decide=decider.decide_preference,
+    evolve=decider.evolve_preference,
+    key=lambda event: event.customer_ref,
+)
+
+
+def handler(recipients: Recipients, channels: reactor.Channels) -> Handler:
+    """A handler that decides every message that a batch makes due."""
+
+    async def on_events(work: Work, batch: Sequence[Incoming]) -> None:
+        for incoming in batch:
+            if isinstance(incoming.event, capture.RecipientErased):
+                recipients.forget(incoming.event.recipient_ref)
+        await work.run(
+            [
+                (Intent(MESSAGE, key, tell), caused_by(incoming.recorded, "notification"))
+                for incoming in batch
+                for key, tell in reactor.react(incoming.recorded, incoming.event, channels)
+            ]
+        )
+
+    return on_events
+
+
+class Sender:
+    """Carries out one decided message. May be called again for the same one."""
+
+    def __init__(
+        self, on: Infrastructure, recipients: Recipients, channels: Mapping[str, Channel]
+    ) -> None:
+        self._on = on
+        self._recipients = recipients
+        self._channels = channels
+
+    async def send(self, job: ClaimedJob) -> Outcome:
+        """Send, or say why not. Trouble on the way brings the job back, a limited time."""
+        told = notification.NotificationDecided.model_validate_json(job.payload)
+        try:
+            command = await self._attempt(told)
+        except (ChannelUnavailable, RecipientsUnavailable) as error:
+            if job.attempt < TRIES:
+                return Outcome(again_s=backoff_s(job.attempt, self._on.ids))
+            reason = f"{type(error).__name__}: {error}"[:200]
+            command = decider.NoteFailed(reason=reason, attempts=job.attempt)
+        return Outcome([Intent(MESSAGE, told.dedupe_key, command)])
+
+    async def _attempt(self, told: notification.NotificationDecided) -> decider.Command:
+        facts = await self._facts(told.order_id)
+        if facts is None:
+            raise RecipientsUnavailable("the order itself has not been read yet")
+        if not await self._allowed(facts.customer_ref, told.channel):
+            return decider.NoteSuppressed(reason="preference")
+        try:
+            recipient = await self._recipients.read(told.recipient_ref)
+        except RecipientErased:
+            return decider.NoteSuppressed(reason="recipient_erased")
+        address = recipient.email if told.channel == "email" else recipient.phone
+        channel = self._channels.get(told.channel)
+        if address is None or channel is None:
+            return decider.NoteSuppressed(reason="no_address" if channel else "no_channel")
+        try:
+            reference = await channel.send(_outgoing(told, facts, recipient, address))
+        except ChannelRefused as error:
+            return decider.NoteFailed(reason=str(error)[:200], attempts=1)
+        return decider.NoteSent(provider_ref=reference)
+
+    async def _facts(self, order_id: str) -> views.OrderFacts | None:
+        view = views.ORDER_FACTS
+        async with self._on.store.reading() as reading:
+            found = await reading.documents.get(DEFAULT_TENANT, view.name, [order_id])
+        return view.model.validate_json(found[order_id].body) if order_id in found else None
+
+    async def _allowed(self, customer_ref: str | None, channel: str) -> bool:
+        if customer_ref is None:
+            return BY_DEFAULT.get(channel, False)
+        async with self._on.store.reading() as reading:
+            work = Work(reading, now=self._on.store.now(), ids=self._on.ids)
+            await work.load(PREFERENCES, [customer_ref], lock=False)
+            said = dict(work.state(PREFERENCES, customer_ref))
+        return bool(said.get(channel, BY_DEFAULT.get(channel, False)))
+
+
+def _outgoing(
+    told: notification.NotificationDecided,
+    facts: views.OrderFacts,
+    recipient: Recipient,
+    address: str,
+) -> Outgoing:
+    names = {line_id: name for line_id, _, name in facts.lines}
+    details = told.details
+    locale = recipient.locale
+    refund = ""
+    if told.template == "refunded":
+        refund = rendering.money(int(details["amount_minor"]), details["currency"], locale)
+    values = {
+        "name": recipient.name,
+        "number": facts.external_ref or told.order_id,
+        "total": rendering.money(facts.total_minor, facts.currency, locale),
+        "lines": [(quantity, name) for _, quantity, name in facts.lines],
+        "missing": [(units, names[line]) for line, units in details.items() if line in names],
+        "details": details,
+        "refund": refund,
+        "tracking_url": recipient.tracking_url,
+    }
+    rendered = rendering.render(told.template, locale, values)
+    if told.channel == "email":
+        return Outgoing(
+            message_id=told.message_id,
+            to=address,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+        )
+    brief = f"{rendered.subject}. {recipient.tracking_url}".strip()
+    return Outgoing(message_id=told.message_id, to=address, subject="", text=brief)
+
+
+class Notifications:
+    """Preferences and the delivery log."""
+
+    def __init__(self, on: Infrastructure) -> None:
+        self._on = on
+
+    async def prefer(
+        self, transaction: Transaction, asked: Asked, wanted: decider.SetPreference
+    ) -> Mapping[str, bool]:
+        """Note what a customer wants; answers every channel as it stands now."""
+        now, ids = self._on.store.now(), self._on.ids
+        work = Work(transaction, now=now, ids=ids, tenant=asked.tenant)
+        await work.load(PREFERENCES, [wanted.customer_ref])
+        work.execute(Intent(PREFERENCES, wanted.customer_ref, wanted), asked.cause)
+        await work.flush()
+        return {**BY_DEFAULT, **dict(work.state(PREFERENCES, wanted.customer_ref))}
+
+    async def preferences(self, tenant: str, customer_ref: str) -> tuple[Mapping[str, bool], int]:
+        """Every channel, allowed or not, and the version of what was said."""
+        async with self._on.store.reading() as reading:
+            now, ids = self._on.store.now(), self._on.ids
+            work = Work(reading, now=now, ids=ids, tenant=tenant)
+            await work.load(PREFERENCES, [customer_ref], lock=False)
+            said = dict(work.state(PREFERENCES, customer_ref))
+            return {**BY_DEFAULT, **said}, work.version(PREFERENCES, customer_ref)
+
+    async def deliveries(
+        self, tenant: str, filters: Mapping[str, str], after: str | None, limit: int
+    ) -> Sequence[views.Delivery]:
+        """The delivery log, newest first, one more than `limit` if there are."""
+        view = views.DELIVERIES
+        async with self._on.store.reading() as reading:
+            found = await reading.documents.find(
+                tenant, view.name, filters, after=after, descending=True, limit=limit + 1
+            )
+        return [view.model.validate_json(document.body) for _, document in found]
