@@ -64,3 +64,23 @@ types: $(STAMP) ## Check types, tests included
 fmt: $(STAMP) ## Format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+# --- running ------------------------------------------------------------------------------
+
+WAYBILL := $(BIN)/waybill
+
+.PHONY: up
+up: $(STAMP) ## Start everything here (BUS=postgres|kafka, WAREHOUSE=sandbox|none)
+	@"$(WAYBILL)" up
+
+.PHONY: down
+down: $(STAMP) ## Stop everything; data stay
+	@"$(WAYBILL)" down
+
+.PHONY: clean
+clean: $(STAMP) ## Stop everything and drop its data
+	@"$(WAYBILL)" clean --yes
+
+.PHONY: status
+status: $(STAMP) ## Show each process: readiness, restarts, memory
+	@"$(WAYBILL)" status

@@ -12,7 +12,7 @@ from waybill.failure import UNAVAILABLE, Failure
 from waybill.programs import Program
 from waybill_runtime.clock import SystemClock
 
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 60.0
 FIRST_TRIES = 6
 """A program that dies this often before it was ready once is not going to come up."""
 BACKOFF_MIN_S = 0.1
@@ -154,6 +154,8 @@ class Child:
         self._changed()
 
     async def _answers(self) -> bool:
+        if self.program.ready_check is not None:
+            return self.program.ready_check()
         if self.running.port is None:
             return True
         return await answers(self.running.port, self.running.ready_path)
@@ -171,7 +173,7 @@ async def answers(port: int, path: str | None) -> bool:
                 writer.write(request.encode())
                 await writer.drain()
                 status = await reader.readline()
-                return status.startswith(b"HTTP/1.1 200")
+                return status.split()[1:2] == [b"200"]
             finally:
                 writer.close()
     except (OSError, TimeoutError):

@@ -36,6 +36,8 @@ class Program:
     port: int | None = None
     ready_path: str | None = None
     """Where it answers 200 once ready; without one, accepting connections is enough."""
+    ready_check: Callable[[], bool] | None = None
+    """Asked instead, where an open port says too little."""
     cwd: str | None = None
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM

@@ -81,6 +81,8 @@ def _embedded(home: homes.Home, say: Say) -> Stores:
         name="postgres",
         command=command,
         port=postgres.port,
+        # While it recovers it accepts connections only to refuse them.
+        ready_check=postgres.ready,
         cwd=str(postgres.room),
         account=postgres.account,
         stop_signal=STOP_SIGNAL,

@@ -94,7 +94,7 @@ async def _rows(last: state.State) -> list[Row]:
 
 async def _row(name: str, one: state.Running) -> Row:
     process = one.process()
-    ready = process is not None
+    ready = process is not None and (one.ready or name == "supervisor")
     if ready and one.port is not None:
         ready = await children.answers(one.port, one.ready_path)
     rss, pss = (0.0, 0.0) if process is None else memory_mib(process, tree=name != "supervisor")

@@ -210,6 +210,11 @@ class EmbeddedKafka:
         """Delete the data; the broker must be stopped."""
         shutil.rmtree(self.room, ignore_errors=True)
 
+    def container_settings(self) -> tuple[int, dict[str, str]]:
+        """A free port and the image's variables for a broker that is reached there."""
+        port = self._ports.take("kafka")
+        return port, _variables(port, self._cluster())
+
     def _signal(self, number: signal.Signals) -> None:
         pid = self.pid()
         if pid is None:
@@ -261,7 +266,7 @@ class EmbeddedKafka:
 
     def _docker_command(self, port: int) -> list[str]:
         """The client stays in the foreground and hands signals on, so it is watched like any."""
-        settings = container_settings(port, self._cluster())
+        settings = _variables(port, self._cluster())
         variables = [f"--env={name}={value}" for name, value in settings.items()]
         return [
             *("docker", "run", "--rm", "--name", self.container),
@@ -272,7 +277,7 @@ class EmbeddedKafka:
         ]
 
 
-def container_settings(port: int, cluster: str) -> dict[str, str]:
+def _variables(port: int, cluster: str) -> dict[str, str]:
     """The image's variables for a broker that is reached from outside on `port`."""
     settings = BROKER | {
         "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
