@@ -175,8 +175,11 @@ class Streams(Protocol):
     async def append(self, writes: Sequence[StreamWrite]) -> None:
         """Append to many streams at once, and put every event into the outbox.
 
+        Writes without events are left out.
+
         Raises:
             VersionConflict: a stream is not at its expected version; the transaction must end.
+            ValueError: a stream twice, versions with a gap, an event id that was used before.
         """
         ...
 
@@ -197,7 +200,7 @@ class Streams(Protocol):
     async def stream_ids(
         self, tenant: str, category: str, *, after: str, limit: int
     ) -> Sequence[str]:
-        """Streams of a category whose id is greater than `after`, in order."""
+        """Streams of a category greater than `after` (a stream, or ""), in order."""
         ...
 
 
@@ -231,7 +234,10 @@ class Inbox(Protocol):
         ...
 
     async def forget(self, consumer: str) -> None:
-        """Drop the consumer's positions and marks: for projections that are built again."""
+        """Positions back to 0, marks dropped: for projections that are built again.
+
+        Epochs go on growing, so that owners of before are fenced off.
+        """
         ...
 
 
@@ -287,9 +293,13 @@ class Documents(Protocol):
         documents: Mapping[str, Document],
         *,
         generation: int | None = None,
-    ) -> None: ...
+    ) -> None:
+        """Write documents; one older than what is there is left out, its attributes too."""
+        ...
 
-    async def drop(self, tenant: str, view: str, keys: Collection[str]) -> None: ...
+    async def drop(self, tenant: str, view: str, keys: Collection[str]) -> None:
+        """Forget documents in every generation; unknown keys are fine."""
+        ...
 
     async def find(
         self,
@@ -316,10 +326,20 @@ class Documents(Protocol):
         """Make a generation live. Waits for every transaction that shares the view."""
         ...
 
-    async def drop_generation(self, view: str, generation: int) -> None: ...
+    async def drop_generation(self, view: str, generation: int) -> None:
+        """Forget a generation of every tenant.
+
+        Raises:
+            ValueError: it is live.
+        """
+        ...
 
     async def digest(self, view: str, generation: int) -> tuple[str, int]:
-        """A hash over all keys and bodies of a generation, whatever their order; their number."""
+        """A hash over all keys and bodies of a generation, whatever their order; their number.
+
+        sha256(tenant, 0, key, 0, body) of each document, as UTF-8 and the body byte for byte,
+        XORed over all tenants, as 64 hex digits: the same from every adapter.
+        """
         ...
 
 
