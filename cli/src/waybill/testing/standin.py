@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -32,10 +33,20 @@ def install(folder: Path) -> Path:
     return folder
 
 
-def seen(folder: Path, name: str) -> list[dict[str, object]]:
-    """Every start of one stand-in: its arguments, its stdin if it read any, its variables."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One start of a stand-in: its arguments, its stdin if it read any, its variables."""
+
+    arguments: list[str]
+    stdin: str
+    env: dict[str, str]
+
+
+def seen(folder: Path, name: str) -> list[Start]:
+    """Every start of one stand-in, oldest first."""
     file = folder / "seen" / f"{name}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [Start(**json.loads(line)) for line in lines]
 
 
 def main(name: str) -> None:
