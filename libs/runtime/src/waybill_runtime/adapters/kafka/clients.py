@@ -6,6 +6,7 @@ speaks too old a protocol for either to fence anything.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -117,13 +118,10 @@ async def discard(client: Any) -> None:
     that nobody reads. There is no public way to its tasks.
     """
     if isinstance(client, AIOKafkaProducer):
-        await _bounded(client.client.close())
+        await _bounded("producer connections", client.client.close())
         _cancel(getattr(client._sender, "sender_task", None))
-    try:
-        async with asyncio.timeout(STOP_S):
-            await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
-    except FAILURES as error:
-        log.warning("kafka.abandoned", client=type(client).__name__, error=repr(error))
+    is_admin = isinstance(client, AIOKafkaAdminClient)
+    await _bounded(type(client).__name__, client.close() if is_admin else client.stop())
     if isinstance(client, AIOKafkaConsumer):
         await kill(client)
 
@@ -135,15 +133,22 @@ async def kill(consumer: AIOKafkaConsumer) -> None:
     for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"):
         _cancel(getattr(coordinator, name, None))
     _cancel(getattr(fetcher, "_fetch_task", None))
-    await _bounded(consumer._client.close())
+    await _bounded("consumer connections", consumer._client.close())
 
 
-async def _bounded(closing: Any) -> None:
-    try:
-        async with asyncio.timeout(STOP_S):
-            await closing
-    except FAILURES as error:
-        log.warning("kafka.close_failed", error=repr(error))
+async def _bounded(what: str, closing: Coroutine[Any, Any, None]) -> None:
+    """Run it for a few seconds, in a task of its own: whatever comes of it must not reach us.
+
+    aiokafka awaits tasks that it cancelled, and lets their CancelledError out: a poll would take
+    it for its own and end.
+    """
+    task = asyncio.get_running_loop().create_task(closing)
+    await asyncio.wait({task}, timeout=STOP_S)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=UNDO_S)
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        log.warning("kafka.abandoned", what=what)
 
 
 def _cancel(task: "asyncio.Task[object] | None") -> None:
