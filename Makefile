@@ -12,6 +12,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MEMBERS := libs/events libs/runtime $(sort $(wildcard services/*)) sandboxes cli
 PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
+SERVICES := $(sort $(wildcard services/*))
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-emit-package waybill \
+	$(foreach m,events runtime sandboxes $(notdir $(SERVICES)),--no-emit-package waybill-$(m))
 
 .PHONY: help
 help: ## Say what there is
@@ -33,11 +37,28 @@ $(STAMP): requirements.lock $(PROJECTS) | $(BIN)/uv
 install: $(STAMP) ## Make .venv from the hash-locked requirements
 
 .PHONY: lock
-lock: $(BIN)/uv ## Resolve requirements.lock again from the projects
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --group pyproject.toml:dev $(PROJECTS) \
-		$(foreach m,events runtime capture inventory payment fulfillment notification tracking sandboxes,--no-emit-package waybill-$(m)) \
-		--no-emit-package waybill --output-file requirements.lock
+lock: $(BIN)/uv ## Resolve the locks again: the workspace's, and one per image
+	@$(COMPILE) --group pyproject.toml:dev $(PROJECTS) --output-file requirements.lock
+	@$(COMPILE) --constraint requirements.lock --output-file deploy/images/build.lock \
+		deploy/images/build.in
+	@$(COMPILE) --constraint requirements.lock --output-file sandboxes/requirements.lock \
+		sandboxes/pyproject.toml
+	@for service in $(SERVICES); do \
+		$(COMPILE) --constraint requirements.lock --output-file $$service/requirements.lock \
+			libs/events/pyproject.toml libs/runtime/pyproject.toml $$service/pyproject.toml; \
+	done
+
+.PHONY: isolated
+isolated: $(STAMP) ## Install each service alone, from its own lock, and import it
+	@for service in $(notdir $(SERVICES)); do \
+		rm -rf $(VENV)/alone/$$service && $(BIN)/uv venv --quiet $(VENV)/alone/$$service && \
+		VIRTUAL_ENV=$(VENV)/alone/$$service $(BIN)/uv pip install --quiet --require-hashes \
+			-r services/$$service/requirements.lock -r deploy/images/build.lock && \
+		VIRTUAL_ENV=$(VENV)/alone/$$service $(BIN)/uv pip install --quiet --no-deps \
+			--no-build-isolation ./libs/events ./libs/runtime ./services/$$service && \
+		(cd / && "$(CURDIR)/$(VENV)/alone/$$service/bin/python" -c "import $$service.bootstrap") && \
+		echo "$$service stands alone" || exit 1; \
+	done
 
 # --- checking -----------------------------------------------------------------------------
 
