@@ -111,6 +111,7 @@ _ENTRIES = (
     ),
     Entry(fulfillment.TrackingUpdated, "fulfillment", ("fulfillment",)),
     Entry(fulfillment.ShipmentDelivered, "fulfillment", ("capture", "fulfillment", "notification")),
+    Entry(fulfillment.FulfillmentCancellationRequested, "fulfillment", ("fulfillment",)),
     Entry(fulfillment.FulfillmentCancelled, "fulfillment", ("capture", "inventory", "fulfillment")),
     Entry(fulfillment.FulfillmentCancellationRefused, "fulfillment", ("capture", "fulfillment")),
     Entry(fulfillment.DeadlineMissed, "fulfillment", ("fulfillment",)),
