@@ -142,6 +142,7 @@ def test_a_void_releases_what_was_not_captured_and_only_once(gateway: ledger.Gat
 
     assert (reply.status, reply.json()["amount_minor"]) == (201, 400)
     assert (again.status, again.json()["type"][-15:]) == (409, "nothing-to-void")
+    assert gateway.find_operation("v2", NOW).json()["decline_code"] == "nothing_to_void"
 
 
 def test_refunds_never_exceed_what_was_captured(gateway: ledger.Gateway) -> None:

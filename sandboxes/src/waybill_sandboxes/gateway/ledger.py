@@ -217,7 +217,9 @@ class Gateway:
         ) | {"amount_minor": amount_minor, "currency": authorization.currency}
         refusal = rules.refusal(authorization, operation, amount_minor, record["at"])
         if refusal is not None:
-            return self._commit(record | {"outcome": "failed", **refusal._asdict()}, Lie.NONE)
+            code = refusal.slug.replace("-", "_")
+            refused = {"outcome": "failed", "decline_code": code, **refusal._asdict()}
+            return self._commit(record | refused, Lie.NONE)
         if is_capture and behaviour.capture_decline_code:
             record |= {"outcome": "declined", "decline_code": behaviour.capture_decline_code}
         elif isinstance(request, requests.Capture):
