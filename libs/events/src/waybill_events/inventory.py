@@ -89,6 +89,8 @@ class ReservationReleased(Event):
     order_id: Id
     reason: Id
     released: tuple[Allocation, ...]
+    fulfillment_order_id: Id | None = None
+    """Where a warehouse gave these up: a short pick, or a fulfillment order cancelled."""
 
 
 class ReservationResourced(Event):

@@ -1,0 +1,1 @@
+"""Stock per SKU and location: held, allocated, released, consumed, never sold twice."""

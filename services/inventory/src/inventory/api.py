@@ -1,0 +1,113 @@
+"""The HTTP interface of stock: receive, adjust, count, reorder points, counters, availability."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from inventory import bodies
+from inventory.service import Shelves
+from waybill_runtime.http import conditions
+from waybill_runtime.http.auth import Principal, requires
+from waybill_runtime.http.conditions import IfMatch
+from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Transaction
+from waybill_runtime.work import Asked
+
+Writer = Annotated[Principal, Depends(requires("stock:write"))]
+Reader = Annotated[Principal, Depends(requires("stock:read"))]
+SkuPath = Annotated[bodies.Sku, Path()]
+LocationPath = Annotated[bodies.Location, Path()]
+
+B = TypeVar("B", bound=BaseModel)
+Booking = Callable[[Transaction, Asked, B], Awaitable[bodies.Booked]]
+
+
+def stock_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
+    """`/v1/stock`."""
+    router = APIRouter(prefix="/v1/stock")
+
+    async def book(
+        request: Request, who: Principal, key: str | None, booking: Booking[B], body: B
+    ) -> Response:
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            return Reply(201, await booking(transaction, asked, body))
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    @router.post(
+        "/receipts", status_code=201, operation_id="receive_stock", response_model=bodies.Booked
+    )
+    async def receive(
+        request: Request, body: bodies.Receipt, who: Writer, key: IdempotencyKey = None
+    ) -> Response:
+        """Book a delivery: all of its lines, or none."""
+        return await book(request, who, key, shelves.receive, body)
+
+    @router.post(
+        "/adjustments", status_code=201, operation_id="adjust_stock", response_model=bodies.Booked
+    )
+    async def adjust(
+        request: Request, body: bodies.Adjustment, who: Writer, key: IdempotencyKey = None
+    ) -> Response:
+        """Correct what is on hand, with the reason. What is held or allocated stays covered."""
+        return await book(request, who, key, shelves.adjust, body)
+
+    @router.post(
+        "/counts", status_code=201, operation_id="count_stock", response_model=bodies.Booked
+    )
+    async def count(
+        request: Request, body: bodies.Counting, who: Writer, key: IdempotencyKey = None
+    ) -> Response:
+        """Set what is on hand to what was counted. What is held or allocated stays covered."""
+        return await book(request, who, key, shelves.count, body)
+
+    @router.put(
+        "/{sku}/reorder-points/{location}",
+        operation_id="set_reorder_point",
+        response_model=bodies.ReorderPoint,
+    )
+    async def set_reorder_point(
+        request: Request,
+        sku: SkuPath,
+        location: LocationPath,
+        body: bodies.SetReorderPoint,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Have buying suggested once per fall to the point. If-Match: the stock's ETag, or *."""
+
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            conditions.check_match(if_match, await shelves.version(transaction, who.tenant, sku))
+            point = await shelves.set_reorder_point(transaction, asked, sku, location, body)
+            return Reply(200, point, {"ETag": conditions.etag(point.version)})
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    @router.get("/{sku}", operation_id="read_stock", response_model=bodies.StockView)
+    async def read(request: Request, sku: SkuPath, who: Reader) -> Response:
+        """A SKU's counters at every location, never stale, with their ETag."""
+        view, version = await shelves.read(who.tenant, sku)
+        return conditions.answer_read(request, view, version)
+
+    return router
+
+
+def availability_router(shelves: Shelves) -> APIRouter:
+    """`/v1/availability`."""
+    router = APIRouter(prefix="/v1/availability")
+
+    @router.get("", operation_id="read_availability")
+    async def read(
+        who: Reader,
+        sku: Annotated[bodies.Sku, Query()],
+        quantity: Annotated[int, Query(ge=1, le=bodies.UNITS_MAX)] = 1,
+    ) -> bodies.Availability:
+        """Whether so many are available at this moment. Only an order holds them."""
+        return await shelves.availability(who.tenant, sku, quantity)
+
+    return router

@@ -1,0 +1,26 @@
+"""Where inventory is put together: the only place that knows what stands behind a port."""
+
+from inventory import api, reactor, service
+from inventory.service import Reservations, Shelves
+from inventory.settings import Settings
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.service import Blueprint
+
+
+def compose(settings: Settings, on: Infrastructure) -> Blueprint:
+    """Inventory on this infrastructure."""
+    reservations = Reservations(
+        on, priorities=settings.priorities, hold_grace_s=settings.hold_grace_s
+    )
+    shelves = Shelves(on)
+    return Blueprint(
+        name="inventory",
+        summary="Stock per SKU and location: held, allocated, released, consumed.",
+        routers=(api.stock_router(on, shelves), api.availability_router(shelves)),
+        handler=reservations.on_events,
+        handles=reactor.HANDLES,
+        # An expiry frees a reservation and its SKUs in one transaction, which is more than the
+        # single command of a timer.
+        effects={service.EXPIRE: reservations.expire},
+        effects_at_once=settings.effects_at_once,
+    )
