@@ -12,7 +12,7 @@ from waybill.failure import UNAVAILABLE, Failure
 from waybill.programs import Program
 from waybill_runtime.clock import SystemClock
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 FIRST_TRIES = 6
 """A program that dies this often before it was ready once is not going to come up."""
 BACKOFF_MIN_S = 0.1

@@ -20,7 +20,6 @@ PEER = "service"
 
 GATEWAY_CALLBACK = "/v1/callbacks/gateway"
 CARRIER_CALLBACK = "/v1/callbacks/carrier"
-MESSAGES = "/messages"
 
 BusName = Literal["postgres", "kafka"]
 WarehouseName = Literal["none", "sandbox"]
@@ -172,7 +171,7 @@ class Shop:
                 return peer | {
                     "SMTP_HOST": ports.HOST,
                     "SMTP_PORT": str(self._ports["mail-smtp"]),
-                    "MESSAGE_URL": self.url("mail") + MESSAGES,
+                    "MESSAGE_URL": self.url("mail"),
                 }
             case _:
                 return {}
@@ -199,14 +198,13 @@ class Shop:
             case "mail":
                 fields |= {"SMTP_PORT": str(self._ports["mail-smtp"])}
             case _:
-                fields |= {
-                    "FULFILLMENT_URL": self.url("fulfillment"),
-                    "KEY": self.key("warehouse"),
-                }
+                fields |= {"KEY": self.key("warehouse")}
+        env = {f"{name.upper()}_{key}": value for key, value in fields.items()}
         return Program(
             name=name,
             command=python(f"waybill_sandboxes.{name}"),
-            env={f"{name.upper()}_{key}": value for key, value in fields.items()},
+            # The warehouse is a customer of ours like any other: it is told our URL as ours.
+            env=env | ({"FULFILLMENT_URL": self.url("fulfillment")} if name == "warehouse" else {}),
             port=self._ports[name],
             ready_path="/livez",
         )
