@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from fulfillment import bootstrap, callbacks
 from fulfillment.adapters.carrier_memory import MemoryCarrier
 from fulfillment.adapters.recipients_memory import MemoryRecipients
+from fulfillment.deadlines import Deadlines
 from fulfillment.ports import Recipient
 from fulfillment.settings import Settings
 from waybill_events import capture, codec, inventory
@@ -38,7 +39,16 @@ FFO_2 = "ffo_01m84k8yhre00sxe1fx5ygf3kq-2"
 SHP = "shp_01m84k8yhre00sxe1fx5ygf3kq-1"
 RECIPIENT = "rcp_01m84k8yhre00sxe1fx5ygf3kq"
 KEY = "wb_warehous_secret"
-SECRET = "carrier-callbacks-are-signed"
+SECRET = "carrier-callbacks-are-signed"  # noqa: S105 - a secret of tests alone
+WITHIN = Deadlines(
+    accept_s=4 * 3600,
+    pick_s=86_400,
+    pack_s=4 * 3600,
+    ship_s=86_400,
+    deliver_s=864_000,
+    label_grace_s=10,
+    track_s=5,
+)
 BUYER = Recipient(
     name="A. Buyer", line1="1 High Street", city="London", postal_code="N1 9GU", country_code="GB"
 )
@@ -61,9 +71,7 @@ class SteppedClock:
 
 
 def allocation(line: int, location: str, quantity: int) -> Allocation:
-    return Allocation(
-        line_id=f"ln_{line}", sku=f"SKU{line}", location=location, quantity=quantity
-    )
+    return Allocation(line_id=f"ln_{line}", sku=f"SKU{line}", location=location, quantity=quantity)
 
 
 def confirmed(*allocations: Allocation) -> capture.OrderConfirmed:
