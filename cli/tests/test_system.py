@@ -211,6 +211,7 @@ def test_down_stops_all_keeps_data_and_ports_and_may_be_said_twice(shop: Shop) -
 
 
 def test_a_named_port_that_is_taken_is_told_with_its_owner(shop: Shop) -> None:
+    shop.run("down")
     with socket.socket() as mine:
         mine.bind(("127.0.0.1", 0))
         mine.listen()
@@ -223,6 +224,7 @@ def test_a_named_port_that_is_taken_is_told_with_its_owner(shop: Shop) -> None:
 
 
 def test_a_service_that_keeps_dying_ends_up_with_its_last_words(shop: Shop) -> None:
+    shop.run("down")
     broken = shop.run("up", STANDIN_BROKEN="carrier")
     assert broken.returncode == 5
     assert "carrier is broken on purpose" in broken.stderr
