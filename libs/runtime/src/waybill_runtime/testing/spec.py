@@ -32,9 +32,12 @@ class Spec(Generic[C, S]):
     def when(self, command: C) -> "When[C, S]":
         return When(self, command)
 
-    def after(self, command: C) -> "Spec[C, S]":
-        """The history with what this command adds to it."""
-        return self.given(*self.decide(command, self.state))
+    def after(self, *commands: C) -> "Spec[C, S]":
+        """The history with what these commands add to it, one after another."""
+        spec = self
+        for command in commands:
+            spec = spec.given(*spec.decide(command, spec.state))
+        return spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,10 @@ class When(Generic[C, S]):
     def then_nothing(self) -> None:
         assert list(self.events) == []
 
-    def then_raises(self, error: type[Exception]) -> None:
+    def then_raises(self, error: type[Exception]) -> str:
+        """It is refused by this name; answers what it says."""
         try:
             events = self.events
-        except error:
-            return
+        except error as refusal:
+            return str(refusal)
         raise AssertionError(f"{error.__name__} was expected, and {events} followed")
