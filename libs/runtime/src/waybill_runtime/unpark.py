@@ -1,0 +1,253 @@
+"""Parked deliveries, taken up again by a person: tried once more in order, or discarded for good.
+
+A retry gives each delivery of a key to the service's own handler, in one transaction with its
+inbox mark and its leaving the parking place. While a key is parked the live consumer parks
+whatever comes behind it, so nothing overtakes. Effects are not run here: they are scheduled.
+"""
+
+import json
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from waybill_events import codec, envelope
+from waybill_events.catalogue import CATALOGUE
+from waybill_events.codec import InvalidEvent
+from waybill_events.envelope import DEFAULT_TENANT, InvalidEnvelope, Recorded
+from waybill_events.upcast import STEPS
+from waybill_runtime.consumer import TRANSIENT, Gap, Handler, Incoming, Poison
+from waybill_runtime.ids import Ids
+from waybill_runtime.store import Document, Parked, Store, Transaction
+from waybill_runtime.transact import transact
+from waybill_runtime.work import Work
+
+log = structlog.get_logger("waybill.unpark")
+
+DISCARDED = "discarded"
+"""The view that keeps what was discarded, by whom and why; its events are left out."""
+PAGE = 500
+AT_ONCE_MAX = 100_000
+"""Most deliveries of one key that are taken up in one call."""
+
+
+class NotParked(LookupError):
+    """Nothing of this key is parked."""
+
+
+class Busy(Exception):
+    """Somebody else is taking up parked deliveries of this service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What came of a retry; `failed` is the delivery it stopped at, and `reason` why."""
+
+    applied: int
+    known: int
+    left: int
+    failed: Parked | None = None
+    reason: str = ""
+
+
+class Unparking:
+    """The parked deliveries of one service; `consumer` is its group."""
+
+    def __init__(
+        self,
+        consumer: str,
+        *,
+        handles: Collection[str],
+        handler: Handler,
+        store: Store,
+        ids: Ids,
+        strict: bool = True,
+    ) -> None:
+        """`handler`, `handles` and `strict` as the service's own consumer has them."""
+        self._consumer = consumer
+        self._handles = frozenset(handles)
+        self._handler = handler
+        self._store = store
+        self._ids = ids
+        self._strict = strict
+
+    async def retry(self, key: str) -> Retried:
+        """Apply what is parked of a key, in order, until one fails again; may be called twice.
+
+        Versions of one stream are taken in their order, however they were parked: a gap heals
+        once what was missing is parked behind it.
+
+        Raises:
+            NotParked, Busy: nothing was changed.
+            StoreUnavailable, CommitUnknown: what was applied before stays so.
+        """
+        applied = known = 0
+        async with self._alone():
+            if not (waiting := await self._parked(key)):
+                raise NotParked(key)
+            while waiting:
+                for at, parked in enumerate(in_order(waiting)):
+                    try:
+                        fresh = await self._apply(parked)
+                    except TRANSIENT:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - whatever a handler throws is told
+                        reason = f"{type(error).__name__}: {error}"[:500]
+                        left = len(waiting) - at
+                        return Retried(applied, known, left, parked, reason)
+                    applied, known = applied + fresh, known + (not fresh)
+                # What the live consumer parked behind them meanwhile.
+                waiting = await self._parked(key)
+        return Retried(applied, known, 0)
+
+    async def discard(
+        self, key: str, *, reason: str, actor: str, whole_key: bool = False
+    ) -> Sequence[Parked]:
+        """Give up the first delivery of a key, or all of them; answers which.
+
+        This service will never act on them: the inbox counts them as taken. Each leaves a record
+        in the view `discarded` and a line in the log.
+
+        Raises:
+            ValueError: no reason was given.
+            NotParked, Busy: nothing was changed.
+        """
+        if not reason.strip():
+            raise ValueError("a reason is needed")
+        async with self._alone():
+            ordered = in_order(await self._parked(key))
+            if not ordered:
+                raise NotParked(key)
+            given_up = ordered if whole_key else ordered[:1]
+
+            async def body(transaction: Transaction) -> None:
+                for parked in given_up:
+                    await self._give_up(transaction, parked, reason, actor)
+
+            await transact(self._store, self._ids, body)
+        for parked in given_up:
+            log.warning(
+                "discarded",
+                service=self._consumer,
+                key=parked.key,
+                topic=parked.partition.topic,
+                partition=parked.partition.number,
+                offset=parked.offset,
+                reason=reason,
+                actor=actor,
+            )
+        return given_up
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Two at once would apply one delivery twice."""
+        async with self._store.leadership(f"unpark:{self._consumer}") as alone:
+            if not alone:
+                raise Busy(f"parked deliveries of {self._consumer} are being worked on")
+            yield
+
+    async def _parked(self, key: str) -> Sequence[Parked]:
+        found: list[Parked] = []
+        async with self._store.reading() as reading:
+            while len(found) < AT_ONCE_MAX:
+                after = found[-1].position if found else 0
+                page = await reading.parking.parked(
+                    self._consumer, key=key, after=after, limit=PAGE
+                )
+                found += page
+                if len(page) < PAGE:
+                    break
+        return found
+
+    async def _apply(self, parked: Parked) -> bool:
+        """Take one delivery; False when the inbox knew it already."""
+        recorded = opened(parked)
+
+        async def body(transaction: Transaction) -> bool:
+            seen = await transaction.inbox.seen(self._consumer, [recorded.stream])
+            last = seen.get(recorded.stream, 0)
+            if recorded.version > last + 1:
+                raise Gap(f"{recorded.stream} is at {last}, this is {recorded.version}")
+            await transaction.parking.unpark(self._consumer, [parked.position])
+            if recorded.version <= last:
+                return False
+            await self._hand_over(transaction, recorded)
+            await transaction.inbox.mark(self._consumer, {recorded.stream: recorded.version})
+            return True
+
+        return await transact(self._store, self._ids, body)
+
+    async def _hand_over(self, transaction: Transaction, recorded: Recorded) -> None:
+        if self._strict and recorded.type not in CATALOGUE and recorded.type not in STEPS:
+            raise Poison(f"type {recorded.type} is unknown to this release")
+        if recorded.type not in self._handles:
+            return
+        try:
+            incoming = Incoming(recorded, codec.decode(recorded))
+        except InvalidEvent as error:
+            raise Poison(str(error)) from error
+        work = Work(transaction, now=self._store.now(), ids=self._ids, tenant=recorded.tenant)
+        await self._handler(work, [incoming])
+        await work.flush()
+
+    async def _give_up(
+        self, transaction: Transaction, parked: Parked, reason: str, actor: str
+    ) -> None:
+        await transaction.parking.unpark(self._consumer, [parked.position])
+        told: dict[str, object] = {
+            "service": self._consumer,
+            "key": parked.key,
+            "topic": parked.partition.topic,
+            "partition": parked.partition.number,
+            "offset": parked.offset,
+            "parked_because": parked.reason,
+            "parked_at": parked.parked_at.isoformat(),
+            "discarded_because": reason,
+            "discarded_by": actor,
+            "discarded_at": self._store.now().isoformat(),
+        }
+        tenant = DEFAULT_TENANT
+        try:
+            recorded = opened(parked)
+        except Poison:
+            told["event"] = None
+        else:
+            tenant = recorded.tenant
+            names = ("event_id", "type", "stream", "version")
+            told["event"] = {name: getattr(recorded, name) for name in names}
+            await transaction.inbox.mark(self._consumer, {recorded.stream: recorded.version})
+        document = Document(json.dumps(told), attributes={"key": parked.key})
+        name = f"{self._consumer}:{parked.position:019}"
+        await transaction.documents.put(tenant, DISCARDED, {name: document})
+
+
+def opened(parked: Parked) -> Recorded:
+    """The event that a parked delivery carries.
+
+    Raises:
+        Poison: it is none of ours.
+    """
+    try:
+        return envelope.from_message(parked.partition.topic, parked.headers, parked.value)
+    except InvalidEnvelope as error:
+        raise Poison(str(error)) from error
+
+
+def in_order(waiting: Sequence[Parked]) -> Sequence[Parked]:
+    """As they were parked, but the versions of each stream in their own order."""
+    streams: dict[str, list[tuple[int, int, Parked]]] = {}
+    places: list[str] = []
+    for parked in waiting:
+        try:
+            recorded = opened(parked)
+            stream, version = recorded.stream, recorded.version
+        except Poison:
+            stream, version = f"?{parked.position}", 0
+        places.append(stream)
+        streams.setdefault(stream, []).append((version, parked.position, parked))
+    queues: dict[str, Iterator[Parked]] = {
+        stream: (parked for _, _, parked in sorted(found, key=lambda entry: entry[:2]))
+        for stream, found in streams.items()
+    }
+    return [next(queues[stream]) for stream in places]
