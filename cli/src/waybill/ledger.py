@@ -26,10 +26,11 @@ class Posted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polled:
-    """One look at the tracking view of an order, in the order of looking."""
+    """One look at the tracking view of an order; each `client`'s in the order of looking."""
 
     order_id: str
     version: int
+    client: str = ""
 
 
 class Ledger:
@@ -72,4 +73,4 @@ def read(folder: Path) -> Iterator[Posted | Polled]:
                     body_sha256=line["sha256"],
                 )
             else:
-                yield Polled(order_id=line["order_id"], version=line["version"])
+                yield Polled(order_id=line["order_id"], version=line["version"], client=path.stem)

@@ -55,6 +55,14 @@ class Taken:
     parked: int
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a service logged, and where."""
+
+    where: str
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Everything the oracles may look at. What is None could not be had, and is not checked."""
@@ -70,7 +78,7 @@ class Evidence:
     tracked: Mapping[str, int] | None = None
     consumers: Sequence[Taken] | None = None
     personal: Sequence[str] | None = None
-    logs: Sequence[str] | None = None
+    logs: Sequence[LogLine] | None = None
     clients: Sequence[Posted | Polled] = ()
     require_settled: bool = False
 
@@ -101,19 +109,37 @@ class Evidence:
 
 @dataclass(slots=True)
 class Finding:
-    """What one oracle says: what it looked at, and every violation with its ids."""
+    """What one oracle says: what it looked at, and every violation with its ids.
+
+    `notes` name what is worth knowing and breaks no guarantee; `missing` what could not be had.
+    """
 
     guarantee: str
     promise: str
     looked_at: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
-        """`holds`, `violated`, or `not checked` when nothing was there to look at."""
+        """`holds`, `violated`, or `not checked`: nothing to look at, or not all could be had."""
         if self.violations:
             return "violated"
-        return "holds" if any(self.looked_at.values()) else "not checked"
+        return "holds" if any(self.looked_at.values()) and not self.missing else "not checked"
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether an audit fails by this: violated, or something to look at was kept from us.
+
+        A guarantee about things of which there is none yet is not checked, and fails nothing.
+        """
+        return bool(self.violations or self.missing)
 
     def looked(self, what: str, count: int = 1) -> None:
         self.looked_at[what] = self.looked_at.get(what, 0) + count
+
+    def needs(self, what: str, source: object) -> None:
+        """Without this source the guarantee is not checked, whatever else was looked at."""
+        if source is None:
+            self.missing.append(what)

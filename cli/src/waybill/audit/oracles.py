@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from waybill.audit import goods, log, messages, money, orders
+from waybill.audit import goods, log, messages, money, orders, privacy
 from waybill.audit.evidence import Evidence, Finding
 
 ORACLES: Sequence[Callable[[Evidence], Finding]] = (
@@ -19,7 +19,7 @@ ORACLES: Sequence[Callable[[Evidence], Finding]] = (
     log.i11_order_is_kept,
     messages.i12_each_message_once,
     log.i13_views_never_go_back,
-    log.i14_no_personal_data,
+    privacy.i14_no_personal_data,
     orders.i15_the_same_answer,
 )
 

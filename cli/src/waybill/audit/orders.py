@@ -85,6 +85,8 @@ def _due_minor(facts: Sequence[Fact]) -> int:
 def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
     finding = Finding("I5", "delivered: captured in full; cancelled: nothing kept")
     if evidence.gateway is None:
+        if evidence.events:
+            finding.needs("the gateway's ledger", None)
         return finding
     net, owner = _net_captured(evidence)
     for order_id, end in ends(evidence).items():
@@ -114,16 +116,22 @@ def _net_captured(evidence: Evidence) -> tuple[dict[str, int], dict[str, str]]:
     return net, owner
 
 
-_WAITS_OUTSIDE = (
-    "fulfillment.fulfillment_order_created.v1",
-    "fulfillment.fulfillment_accepted.v1",
-    "fulfillment.items_picked.v1",
-    "fulfillment.packages_packed.v1",
-    "fulfillment.label_failed.v1",
-    "fulfillment.shipment_dispatched.v1",
-    "fulfillment.tracking_updated.v1",
-    "fulfillment.deadline_missed.v1",
+_CLOSED = (
+    "fulfillment.shipment_delivered.v1",
+    "fulfillment.fulfillment_cancelled.v1",
+    "fulfillment.fulfillment_rejected.v1",
 )
+
+
+def _waits_outside(facts: Sequence[Fact]) -> bool:
+    """Whether a warehouse or a carrier still has to act on any of its fulfillment orders."""
+    opened = {
+        fact.data["fulfillment_order_id"]
+        for fact in facts
+        if fact.recorded.type == "fulfillment.fulfillment_order_created.v1"
+    }
+    closed = {fact.data["fulfillment_order_id"] for fact in facts if fact.recorded.type in _CLOSED}
+    return bool(opened - closed)
 
 
 def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
@@ -137,7 +145,7 @@ def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
         if order_id in ended:
             continue
         newest = max(facts, key=lambda fact: fact.recorded.occurred_at).recorded
-        outside = any(fact.recorded.type in _WAITS_OUTSIDE for fact in facts)
+        outside = _waits_outside(facts)
         finding.looked("orders that wait for somebody outside", int(outside))
         if not outside and evidence.at - newest.occurred_at > STUCK:
             finding.violations.append(f"{order_id} stands since {newest.type}")
@@ -152,6 +160,8 @@ def i15_the_same_answer(evidence: Evidence) -> Finding:
             finding.looked("answers")
             answers[posted.key].add(posted.body_sha256)
     finding.looked("keys", len(answers))
+    if not answers:
+        finding.notes.append("no client kept a ledger of the answers it got")
     for key, bodies in answers.items():
         if len(bodies) > 1:
             finding.violations.append(f"key {key} got {len(bodies)} different answers")

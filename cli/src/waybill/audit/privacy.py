@@ -1,0 +1,82 @@
+"""What must be nowhere: card numbers, and the values of the recipient vault (I14)."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from waybill.audit.evidence import Evidence, Finding
+
+LENGTH_MIN = 6
+"""Shorter values say nothing about a person by themselves, and occur by chance."""
+
+_WORD = re.compile(r"\w+")
+_DIGITS = re.compile(r"(?<![\w.-])\d{4}(?:[ -]?\d{2,6}){2,4}(?![\w-])")
+_BRANDS = re.compile(
+    r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d{2}|7[01]\d|720)\d{12}"
+    r"|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}|6(?:011|4[4-9]\d|5\d{2})\d{12,15}"
+)
+"""Lengths and first digits of the card brands: other long numbers, such as GTINs, are goods."""
+
+
+def i14_no_personal_data(evidence: Evidence) -> Finding:
+    finding = Finding("I14", "no card number anywhere, no personal data in events, logs, topics")
+    if evidence.events:
+        finding.needs("the recipient vault", evidence.personal)
+        finding.needs("the services' logs", evidence.logs)
+    finding.looked("events", len(evidence.events))
+    finding.looked("messages on the bus", len(evidence.bus or ()))
+    finding.looked("log lines", len(evidence.logs or ()))
+    canaries = {value for value in evidence.personal or () if len(value) >= LENGTH_MIN}
+    finding.looked("personal values looked for", len(canaries))
+    by_word = _by_longest_word(canaries)
+    for where, text in _texts(evidence):
+        words = set(_WORD.findall(text))
+        for word in words & by_word.keys():
+            if any(value in text for value in by_word[word]):
+                finding.violations.append(f"{where} holds personal data")
+                break
+        if any(_is_card_number(found) for found in _DIGITS.findall(text)):
+            finding.violations.append(f"{where} holds what looks like a card number")
+    return finding
+
+
+def _texts(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Everything to be searched; a message that equals its stored event is searched once."""
+    stored = {event.event_id: event.data for event in evidence.events}
+    for event in evidence.events:
+        yield f"event {event.event_id}", event.data
+    for message in evidence.bus or ():
+        if stored.get(message.event_id) != message.value:
+            place = f"{message.topic}/{message.partition} offset {message.offset}"
+            yield f"message {place}", message.value
+    for line in evidence.logs or ():
+        yield line.where, line.text
+
+
+def _by_longest_word(canaries: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Each value, as it is and as JSON escapes it, under its longest word.
+
+    A text is searched for a value only if it has that word: thousands of values against hundreds
+    of thousands of texts stay a matter of seconds.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for value in canaries:
+        for written in {
+            value,
+            json.dumps(value)[1:-1],
+            json.dumps(value, ensure_ascii=False)[1:-1],
+        }:
+            if words := _WORD.findall(written):
+                found[max(words, key=len)].append(written)
+    return found
+
+
+def _is_card_number(text: str) -> bool:
+    """A brand's length and first digits, and the check digit (ISO/IEC 7812-1, annex B)."""
+    digits = re.sub(r"\D", "", text)
+    if not _BRANDS.fullmatch(digits) or len(set(digits)) == 1:
+        return False
+    values = [int(digit) for digit in reversed(digits)]
+    doubled = [d if at % 2 == 0 else sum(divmod(2 * d, 10)) for at, d in enumerate(values)]
+    return sum(doubled) % 10 == 0
