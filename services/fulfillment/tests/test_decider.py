@@ -1,10 +1,11 @@
 """What a fulfillment order does with each command, in each phase."""
 
 from datetime import timedelta
+from typing import TypeAlias
 
 import pytest
 
-from fulfillment import reactor, service
+from fulfillment import decider, reactor, service
 from fulfillment.decider import WrongQuantities, WrongState, commands
 from fulfillment.testing.running import (
     FFO,
@@ -21,9 +22,13 @@ from fulfillment.testing.running import (
 from waybill_events import capture
 from waybill_events import fulfillment as facts
 from waybill_events.event import Event, LineQuantity
-from waybill_runtime.testing.spec import Spec
+from waybill_runtime.testing.spec import Spec, When
 
-SPEC = Spec(service.rules(WITHIN))
+History: TypeAlias = Spec[commands.Command, decider.State]
+Asked: TypeAlias = When[commands.Command, decider.State]
+
+RULES = service.rules(WITHIN)
+SPEC = Spec(RULES.decide, RULES.evolve, RULES.initial)
 ACCEPT_BY = START + timedelta(hours=4)
 LABEL_KEY = f"{SHP}:label"
 
@@ -85,13 +90,13 @@ def tracking(*scans: commands.Scan) -> commands.NoteTracking:
     return commands.NoteTracking(fulfillment_order_id=FFO, scans=scans)
 
 
-def names(spec: Spec) -> list[str]:
-    return [type(event).__name__ for event in spec.decided()]
+def names(asked: Asked) -> list[str]:
+    return [type(event).__name__ for event in asked.events]
 
 
 def test_a_confirmed_order_asks_each_location_for_its_part() -> None:
     two = meant(confirmed(allocation(1, "main", 4), allocation(1, "north", 2)))
-    created = SPEC.when(two).decided()
+    created = SPEC.when(two).events
     assert [(e.fulfillment_order_id, e.location, e.lines[0].quantity) for e in created] == [  # type: ignore[attr-defined]  # they are FulfillmentOrderCreated
         (FFO, "main", 4),
         (FFO_2, "north", 2),
@@ -184,7 +189,7 @@ def test_a_label_is_asked_for_under_the_shipments_key() -> None:
 
 
 def test_a_bought_label_dispatches_all_that_was_packed() -> None:
-    (dispatched,) = LABELLING.when(BOUGHT).decided()
+    (dispatched,) = LABELLING.when(BOUGHT).events
     assert isinstance(dispatched, facts.ShipmentDispatched)
     assert [package.tracking_number for package in dispatched.packages] == ["TRK1", "TRK2"]
     assert dispatched.lines == (units(1, 6), units(2, 2))
@@ -202,7 +207,7 @@ def test_a_refused_label_leaves_the_packages_and_the_next_request_has_another_ke
             location="main",
         )
     )
-    (again,) = LABELLING.after(REFUSED).when(ASK_LABEL).decided()
+    (again,) = LABELLING.after(REFUSED).when(ASK_LABEL).events
     assert isinstance(again, facts.LabelRequested)
     assert again.idempotency_key == f"{LABEL_KEY}:2"
 
@@ -227,14 +232,14 @@ def test_a_rejection_names_what_is_to_come_from_elsewhere() -> None:
 
 def test_a_rejection_after_a_short_pick_names_only_what_was_picked() -> None:
     short = commands.Pick(fulfillment_order_id=FFO, units={"ln_1": 4})
-    (rejected,) = ACCEPTED.after(short).when(REJECT).decided()
+    (rejected,) = ACCEPTED.after(short).when(REJECT).events
     assert isinstance(rejected, facts.FulfillmentRejected)
     assert rejected.lines == (units(1, 4),)
 
 
 def test_what_was_rejected_is_asked_of_another_location() -> None:
     elsewhere = meant(resourced(allocation(1, "north", 6), allocation(2, "north", 2)))
-    (created,) = REJECTED.when(elsewhere).decided()
+    (created,) = REJECTED.when(elsewhere).events
     assert isinstance(created, facts.FulfillmentOrderCreated)
     assert (created.fulfillment_order_id, created.location) == (FFO_2, "north")
     assert created.lines[0].name == "Goods 1"
@@ -258,7 +263,7 @@ def test_what_comes_back_from_sourcing_after_a_cancellation_is_given_back() -> N
 
 
 @pytest.mark.parametrize("until_then", [REQUESTED, ACCEPTED, PICKED, PACKED])
-def test_a_cancellation_in_time_ends_the_fulfillment_order(until_then: Spec) -> None:
+def test_a_cancellation_in_time_ends_the_fulfillment_order(until_then: History) -> None:
     cancel = meant(cancellation())
     assert names(until_then.when(cancel)) == [
         "FulfillmentCancellationRequested",
@@ -269,7 +274,7 @@ def test_a_cancellation_in_time_ends_the_fulfillment_order(until_then: Spec) -> 
 
 
 @pytest.mark.parametrize("too_late", [LABELLING, SHIPPED])
-def test_a_cancellation_that_comes_too_late_is_refused(too_late: Spec) -> None:
+def test_a_cancellation_that_comes_too_late_is_refused(too_late: History) -> None:
     assert names(too_late.when(meant(cancellation()))) == [
         "FulfillmentCancellationRequested",
         "FulfillmentCancellationRefused",
@@ -297,14 +302,14 @@ def test_an_order_that_was_never_confirmed_has_nothing_to_cancel() -> None:
 
 
 def test_scans_are_told_once_in_the_order_they_happened() -> None:
-    told = SHIPPED.when(tracking(scan(1, "in_transit", 2), scan(1, "picked_up", 1))).decided()
+    told = SHIPPED.when(tracking(scan(1, "in_transit", 2), scan(1, "picked_up", 1))).events
     assert [event.status for event in told] == ["picked_up", "in_transit"]  # type: ignore[attr-defined]  # they are TrackingUpdated
     SHIPPED.given(*told).when(tracking(scan(1, "picked_up", 1))).then_nothing()
 
 
 def test_a_shipment_is_delivered_when_its_last_parcel_is() -> None:
     first = SHIPPED.after(tracking(scan(1, "delivered", 5)))
-    *_, last = first.when(tracking(scan(1, "delivered", 5), scan(2, "delivered", 4))).decided()
+    *_, last = first.when(tracking(scan(1, "delivered", 5), scan(2, "delivered", 4))).events
     assert isinstance(last, facts.ShipmentDelivered)
     assert last.delivered_at == START + timedelta(hours=5)
     assert last.lines == (units(1, 6), units(2, 2))
@@ -327,7 +332,7 @@ def test_scans_of_parcels_that_are_not_ours_are_left_out() -> None:
     ],
 )
 def test_a_missed_deadline_is_said_once_and_names_who_is_waited_for(
-    waiting: Spec, state: str, owner: str
+    waiting: History, state: str, owner: str
 ) -> None:
     waiting.when(commands.MissDeadline(fulfillment_order_id=FFO, state=state)).then(
         facts.DeadlineMissed(
