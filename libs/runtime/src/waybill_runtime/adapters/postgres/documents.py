@@ -236,8 +236,11 @@ def _find(attributes: int, has_after: bool, descending: bool) -> reads.Read:  # 
         documents.c.generation == generation,
         documents.c.tenant == tenant,
     )
+    key = documents.c.key
     for place in range(attributes):
         index = schema.document_attribute.alias()
+        # Pages begin within the first attribute's rows, which lie in the order of their keys.
+        key = index.c.key if place == 0 else key
         statement = statement.where(
             index.c.view == view,
             index.c.generation == generation,
@@ -251,8 +254,8 @@ def _find(attributes: int, has_after: bool, descending: bool) -> reads.Read:  # 
         statement = statement.where(documents.c.attributes.contains(wanted))
     if has_after:
         after = sa.bindparam("after", type_=sa.Text)
-        beyond = documents.c.key < after if descending else documents.c.key > after
+        beyond = key < after if descending else key > after
         statement = statement.where(beyond)
-    order = documents.c.key.desc() if descending else documents.c.key.asc()
+    order = key.desc() if descending else key.asc()
     statement = statement.order_by(order).limit(sa.bindparam("count", type_=sa.BigInteger))
     return reads.compiled("documents.find", statement)
