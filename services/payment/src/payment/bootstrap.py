@@ -1,7 +1,8 @@
 """Where payment is put together: the only place that knows which adapter stands behind a port."""
 
-from payment import reactor, service
+from payment import api, reactor, service
 from payment.adapters.gateway_http import HttpGateway
+from payment.payments import Payments
 from payment.ports import PaymentGateway
 from payment.settings import Settings
 from waybill_runtime.infrastructure import Infrastructure
@@ -15,14 +16,20 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
         settings.gateway_api_key.get_secret_value(),
         timeout_s=settings.gateway_timeout_s,
     )
-    return compose_with(settings, on, gateway)
+    return assemble(settings, on, gateway)
 
 
-def compose_with(settings: Settings, on: Infrastructure, gateway: PaymentGateway) -> Blueprint:
+def assemble(settings: Settings, on: Infrastructure, gateway: PaymentGateway) -> Blueprint:
     """Payment on this infrastructure, with any gateway; closing the blueprint closes it."""
+    payments = Payments(on)
+    secret = settings.gateway_webhook_secret.get_secret_value()
     return Blueprint(
         name="payment",
         summary="Payments: authorised, captured per shipment, voided, refunded.",
+        routers=(
+            api.payments_router(on, payments),
+            api.callbacks_router(on, payments, secret),
+        ),
         handler=service.on_events,
         handles=reactor.HANDLES,
         timers={service.EXPIRE: service.expire},

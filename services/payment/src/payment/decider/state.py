@@ -146,6 +146,16 @@ State: TypeAlias = Nothing | Payment
 INITIAL: State = Nothing()
 
 
+def is_under_way(state: State, key: str) -> bool:
+    """Whether the verdict on the call under this key is still to come."""
+    if isinstance(state, Nothing):
+        return False
+    refund = state.refunds.get(key)
+    return (refund is not None and refund.is_asked) or (
+        state.call is not None and state.call.key == key
+    )
+
+
 def evolve(state: State, event: Event) -> State:
     """The state after an event. Never refuses: what makes no sense changes nothing."""
     if isinstance(state, Nothing):

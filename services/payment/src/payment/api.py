@@ -1,0 +1,76 @@
+"""Payment's HTTP interface: payments for staff, callbacks for the gateway."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from payment import bodies, callbacks
+from payment.payments import Payments
+from waybill_runtime.http import conditions
+from waybill_runtime.http.auth import Principal, requires
+from waybill_runtime.http.conditions import IfMatch
+from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Transaction
+from waybill_runtime.work import Asked
+
+Reader = Annotated[Principal, Depends(requires("payments:read"))]
+Writer = Annotated[Principal, Depends(requires("payments:write"))]
+
+
+def payments_router(on: Infrastructure, payments: Payments) -> APIRouter:
+    """`/v1/payments`."""
+    router = APIRouter(prefix="/v1/payments")
+
+    @router.get("/{payment_id}", operation_id="read_payment", response_model=bodies.PaymentView)
+    async def read(request: Request, payment_id: str, who: Reader) -> Response:
+        """A payment as it stands, with its ETag."""
+        payment = await payments.read(who.tenant, payment_id)
+        return conditions.answer_read(request, payment, payment.version)
+
+    @router.post(
+        "/{payment_id}/refunds",
+        status_code=202,
+        operation_id="refund_payment",
+        response_model=bodies.PaymentView,
+    )
+    async def refund(
+        request: Request,
+        payment_id: str,
+        body: bodies.RefundPayment,
+        who: Writer,
+        key: IdempotencyKey = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        """Give captured money back. Taken in when answered; read the payment for the verdict."""
+
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            current = await payments.read_in(transaction, who.tenant, payment_id)
+            conditions.check_match(if_match, current.version)
+            payment = await payments.refund(transaction, asked, payment_id, body)
+            headers = {
+                "Location": f"/v1/payments/{payment_id}",
+                "ETag": conditions.etag(payment.version),
+            }
+            return Reply(202, payment, headers)
+
+        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+
+    return router
+
+
+def callbacks_router(on: Infrastructure, payments: Payments, secret: str) -> APIRouter:
+    """`/v1/callbacks`: no API key, the signature is the key."""
+    router = APIRouter(prefix="/v1/callbacks")
+
+    @router.post("/gateway", status_code=204, operation_id="hear_gateway")
+    async def hear(request: Request) -> Response:
+        """A signed hint that something was decided. Whatever it says is looked up, not believed."""
+        body = await request.body()
+        callback_id = callbacks.verify(secret, request.headers, body, on.clock.now())
+        if (hint := callbacks.read(body)) is not None:
+            await payments.hear(callback_id, hint.order_id, hint.idempotency_key)
+        return Response(status_code=204)
+
+    return router

@@ -1,0 +1,58 @@
+"""What staff send and get. Unknown fields are refused."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RefundPayment(BaseModel):
+    """Give captured money back."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"amount_minor": 495, "reason": "goodwill"}]},
+    )
+
+    amount_minor: Annotated[int, Field(ge=1, le=10**12, strict=True)]
+    reason: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+
+
+class Amounts(BaseModel):
+    """Sums so far, in minor units. What is held now: authorized less captured, voided, expired."""
+
+    due_minor: int
+    authorized_minor: int
+    captured_minor: int
+    voided_minor: int
+    expired_minor: int
+    refunded_minor: int
+
+
+class OperationView(BaseModel):
+    """One call to the gateway. `status`: requested, unknown, approved or declined."""
+
+    operation: str
+    idempotency_key: str
+    reference: str
+    amount_minor: int
+    status: str
+    code: str | None
+    requested_at: datetime
+    settled_at: datetime | None
+
+
+class PaymentView(BaseModel):
+    """A payment as it stands."""
+
+    id: str
+    order_id: str
+    status: str
+    version: int
+    currency: str
+    amounts: Amounts
+    authorization_expires_at: datetime | None
+    reason: str | None
+    operations: list[OperationView]
+    created_at: datetime

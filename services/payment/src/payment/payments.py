@@ -1,0 +1,156 @@
+"""What staff do with payments, and what the gateway's callbacks set going."""
+
+from datetime import datetime
+
+from payment import bodies, calls, decider, views
+from payment.decider import commands
+from payment.service import PAYMENT
+from waybill_events import codec
+from waybill_events.envelope import DEFAULT_TENANT, StreamId
+from waybill_runtime.decider import Intent
+from waybill_runtime.http.problem import Refused
+from waybill_runtime.ids import suffix
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.store import Answer, Stream, Transaction
+from waybill_runtime.work import Asked, Work
+
+
+class Payments:
+    """Payments of one tenant's orders, by payment id."""
+
+    def __init__(self, on: Infrastructure) -> None:
+        self._on = on
+
+    async def refund(
+        self, transaction: Transaction, asked: Asked, payment_id: str, body: bodies.RefundPayment
+    ) -> bodies.PaymentView:
+        """Ask for a refund; its verdict comes with the payment's later versions.
+
+        Raises:
+            Refused: 404 no such payment, 409 more than was captured and is not given back.
+        """
+        work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
+        command = commands.Refund(
+            refund_id=self._on.ids.new("rfn"), amount_minor=body.amount_minor, reason=body.reason
+        )
+        try:
+            await work.run([(Intent(PAYMENT, _order_id(payment_id), command), asked.cause)])
+        except decider.CannotRefund as error:
+            detail = (
+                f"At most {error.refundable_minor} can be refunded: that much was captured and is "
+                "not given back yet. Refund that or less."
+            )
+            raise Refused(409, "refund-too-large", detail) from error
+        await work.flush()
+        return await self.read_in(transaction, asked.tenant, payment_id)
+
+    async def read(self, tenant: str, payment_id: str) -> bodies.PaymentView:
+        """A payment as it stands now, folded from its stream; 404 when there is none."""
+        async with self._on.store.reading() as reading:
+            return await self.read_in(reading, tenant, payment_id)
+
+    async def read_in(
+        self, transaction: Transaction, tenant: str, payment_id: str
+    ) -> bodies.PaymentView:
+        stream = await _stream(transaction, tenant, _order_id(payment_id))
+        seen: views.PaymentSeen | None = None
+        for recorded in stream.events:
+            seen = views.see(seen, recorded, codec.decode(recorded))
+        if seen is None:
+            raise _no_payment(payment_id)
+        return _view(seen)
+
+    async def hear(self, callback_id: str, order_id: str, key: str) -> bool:
+        """Have a call that is under way looked up now; True when there was one.
+
+        Most callbacks come after the answer they tell of: they cost one read. One that is told
+        again sets nothing going.
+        """
+        async with self._on.store.reading() as reading:
+            if _under_way(await _stream(reading, DEFAULT_TENANT, order_id), key) is None:
+                return False
+        async with self._on.store.transaction() as transaction:
+            name = f"callback:{callback_id}"
+            if await transaction.answers.claim(DEFAULT_TENANT, name, key) is not None:
+                return False
+            await transaction.answers.keep(DEFAULT_TENANT, name, Answer(key, 204, {}, b""))
+            call = _under_way(await _stream(transaction, DEFAULT_TENANT, order_id), key)
+            if call is None:
+                return False
+            told = call.model_copy(update={"is_told": True})
+            await transaction.jobs.schedule([told.job(self._now())])
+        return True
+
+    def _now(self) -> datetime:
+        return self._on.store.now()
+
+
+async def _stream(transaction: Transaction, tenant: str, order_id: str) -> Stream:
+    name = str(StreamId(tenant, PAYMENT.category, order_id))
+    return (await transaction.streams.load([name], lock=False))[name]
+
+
+def _under_way(stream: Stream, key: str) -> calls.Call | None:
+    """The call of this key, if its verdict is not in."""
+    state: decider.State = decider.INITIAL
+    found: calls.Call | None = None
+    for recorded in stream.events:
+        event = codec.decode(recorded)
+        state = decider.evolve(state, event)
+        asked = calls.requested(recorded, event)
+        if asked is not None and asked[0].key == key:
+            found = asked[0]
+    return found if found is not None and decider.is_under_way(state, key) else None
+
+
+def _view(seen: views.PaymentSeen) -> bodies.PaymentView:
+    state = seen.state
+    return bodies.PaymentView(
+        id=state.payment_id,
+        order_id=state.order_id,
+        status=seen.status,
+        version=seen.version,
+        currency=state.currency,
+        amounts=bodies.Amounts(
+            due_minor=state.due_minor,
+            authorized_minor=seen.authorized_minor,
+            captured_minor=state.captured_minor,
+            voided_minor=seen.voided_minor,
+            expired_minor=seen.expired_minor,
+            refunded_minor=state.refunded_minor,
+        ),
+        authorization_expires_at=None if state.hold is None else state.hold.expires_at,
+        reason=state.stopped or state.declined,
+        operations=[
+            bodies.OperationView(
+                operation=one.operation,
+                idempotency_key=one.key,
+                reference=one.reference,
+                amount_minor=one.amount_minor,
+                status=one.status,
+                code=one.code,
+                requested_at=one.requested_at,
+                settled_at=one.settled_at,
+            )
+            for one in seen.operations
+        ],
+        created_at=seen.created_at,
+    )
+
+
+def _order_id(payment_id: str) -> str:
+    """The order of a payment: they share their suffix.
+
+    Raises:
+        Refused: 404, this is no payment's id.
+    """
+    if not payment_id.startswith("pay_") or len(payment_id) > 70 or not payment_id.isascii():
+        raise _no_payment(payment_id)
+    try:
+        return f"ord_{suffix(payment_id)}"
+    except ValueError as error:
+        raise _no_payment(payment_id) from error
+
+
+def _no_payment(payment_id: str) -> Refused:
+    return Refused(404, "not-found", f"There is no payment {payment_id}.")
