@@ -115,6 +115,12 @@ class Member:
             await self.consumer.close()
         self.forget()
 
+    def check(self) -> None:
+        """Raise AssertionError when polling ended by itself: no bus may end it."""
+        if self._task is not None and self._task.done():
+            cause = None if self._task.cancelled() else self._task.exception()
+            raise AssertionError(f"{self.name} polls no more: {cause!r}") from cause
+
     async def freeze(self) -> None:
         """Poll no more, and tell nobody."""
         if self._task is not None:
@@ -231,6 +237,8 @@ class BusHarness(ABC):
         loop = asyncio.get_running_loop()
         until_s = loop.time() + self.patience_s
         while not holds():
+            for member in self._members:
+                member.check()
             assert loop.time() < until_s, f"in {self.patience_s} s it did not happen that {what}"
             await asyncio.sleep(0.01)
 

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 ACQUIRE_S = 2.0
 CLOSE_S = 3.0
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What a call meets whose connection was cut between its preparation and its execution.
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 """All that a database, a socket or a deadline can do to us."""
 
 
