@@ -5,6 +5,8 @@ import sys
 import typer
 
 from waybill import show
+from waybill.commands import events, parked, projections
+from waybill.commands.audit import audit
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.status import logs, status
@@ -20,6 +22,9 @@ app = typer.Typer(
 for command in (up, down, clean, status, logs, doctor):
     app.command()(command)
 app.command(hidden=True)(supervise)
+app.command()(audit)
+for group in (events, projections, parked):
+    app.add_typer(group.app)
 
 
 def main() -> None:

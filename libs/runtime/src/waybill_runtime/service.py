@@ -52,16 +52,17 @@ class Service:
         self.blueprint = blueprint
         self.infrastructure = infrastructure
         self.topics = SUBSCRIPTIONS[blueprint.name]
+        self.handles = set(blueprint.handles).union(*(view.handles for view in blueprint.views))
+        self.handler = projecting(blueprint.views, blueprint.handler, blueprint.handles)
         self.consumer = self._consumer()
 
     def _consumer(self) -> EventConsumer:
         blueprint, on = self.blueprint, self.infrastructure
-        handles = set(blueprint.handles).union(*(view.handles for view in blueprint.views))
         return EventConsumer(
             name=blueprint.name,
             topics=self.topics,
-            handles=handles,
-            handler=projecting(blueprint.views, blueprint.handler, blueprint.handles),
+            handles=self.handles,
+            handler=self.handler,
             store=on.store,
             bus=on.bus,
             ids=on.ids,

@@ -1,0 +1,301 @@
+"""Evidence of a running system, read in an order that raises no false alarm while orders flow.
+
+Clients' ledgers first: what they were told must be in the stores read after. Then the stores,
+capture last: whatever follows from an order is read before the order itself. Then ledgers outside,
+which can only know more. The bus must come to hold all that the stores held; what it holds beyond
+that is looked for in the stores a second time before anybody calls it a stray.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import httpx
+
+from waybill import ledger, rebuilding, registry
+from waybill.audit import outside
+from waybill.audit.evidence import Compared, Evidence, Json, OnBus, Taken
+from waybill.failure import Failure
+from waybill.system import System
+from waybill_events import envelope
+from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
+from waybill_events.envelope import InvalidEnvelope, Recorded, StreamId
+from waybill_runtime.bus import BusTruncated, BusUnavailable, Delivery, Partition
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.rebuild import Progress
+
+T = TypeVar("T")
+Tell = Callable[[str], None]
+
+READ_ORDER = ("tracking", "notification", "fulfillment", "payment", "inventory", "capture")
+RECIPIENTS = "recipients"
+CUSTOMER = "customer"
+PERSONAL = ("name", "email", "phone", "line1")
+PAGE = 1_000
+PATIENCE_S = 15.0
+"""How long relays and consumers may take to come to where the stores and the bus were."""
+LOOK_EVERY_S = 0.25
+
+
+@dataclass(slots=True)
+class Gathered:
+    """The evidence, and what is worth knowing of how it was had."""
+
+    evidence: Evidence
+    notes: list[str] = field(default_factory=list)
+
+
+async def gather(system: System, *, settled: bool, tell: Tell) -> Gathered:
+    """Everything there is to look at.
+
+    Raises:
+        StoreUnavailable: a service's store does not answer; there is no audit without the logs.
+    """
+    async with AsyncExitStack() as stack:
+        on = {name: await stack.enter_async_context(system.connect(name)) for name in READ_ORDER}
+        http = await stack.enter_async_context(outside.client())
+        return await _Gathering(system, on, http, tell).run(settled=settled)
+
+
+class _Gathering:
+    """One audit's reading; `notes` grow as it goes."""
+
+    def __init__(
+        self,
+        system: System,
+        on: Mapping[str, Infrastructure],
+        http: httpx.AsyncClient,
+        tell: Tell,
+    ) -> None:
+        self._system = system
+        self._on = on
+        self._http = http
+        self._tell = tell
+        self._notes: list[str] = []
+
+    async def run(self, *, settled: bool) -> Gathered:
+        at = self._on["capture"].clock.now()
+        clients = list(ledger.read(self._system.home.path / "ledger"))
+        events = await self._events()
+        evidence = Evidence(at=at, events=events, clients=clients, require_settled=settled)
+        if not events:
+            return Gathered(evidence, self._notes)
+        self._tell("reading ledgers, mails and stock")
+        skus = sorted({StreamId.parse(e.stream).id for e in events if e.topic == "stock"})
+        evidence = replace(
+            evidence,
+            gateway=await self._had("gateway's ledger", outside.gateway(self._system, self._http)),
+            carrier=await self._had("carrier's ledger", outside.carrier(self._system, self._http)),
+            mail=await self._had("mail sink", outside.mail(self._system, self._http)),
+            stock=await self._had("stock API", self._stock(skus)),
+            logs=await self._had("logs", _at_once(lambda: outside.logs(self._system.home.logs))),
+        )
+        self._tell("reading the bus")
+        evidence = replace(
+            evidence,
+            bus=await self._had("bus", self._bus(events)),
+            consumers=await self._had("consumers", self._consumers()),
+            tracked=await self._tracked(),
+            personal=await self._personal(),
+        )
+        return Gathered(replace(evidence, views=await self._views()), self._notes)
+
+    async def _had(self, what: str, source: Awaitable[T]) -> T | None:
+        """What a source gives; None, and a note, when it cannot be had."""
+        try:
+            return await source
+        except (outside.NotHad, BusUnavailable, BusTruncated) as error:
+            self._notes.append(f"{what} could not be had: {error}")
+            return None
+
+    async def _events(self) -> list[Recorded]:
+        found: list[Recorded] = []
+        for name in READ_ORDER:
+            before = len(found)
+            async with self._on[name].store.reading() as reading:
+                found += [event async for event in reading.streams.scan()]
+            self._tell(f"read {len(found) - before:,} events of {name}")
+        return found
+
+    async def _stock(self, skus: Sequence[str]) -> Mapping[str, Json]:
+        shown, notes = await outside.stock(self._system, self._http, skus)
+        self._notes += notes
+        return shown
+
+    async def _bus(self, events: Sequence[Recorded]) -> Sequence[OnBus]:
+        """The whole bus, read until it holds every event given, or patience ends."""
+        stored = {event.event_id: event for event in events}
+        on = self._on["capture"]
+        found: list[OnBus] = []
+        at: dict[Partition, int] = {}
+        missing = set(stored)
+        deadline_s = on.clock.monotonic_s() + PATIENCE_S
+        while True:
+            async for delivery in _messages(on, at):
+                message = _on_bus(delivery, stored)
+                missing.discard(message.event_id)
+                found.append(message)
+            if not missing or on.clock.monotonic_s() > deadline_s:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        return await self._without_newer(found, stored)
+
+    async def _without_newer(
+        self, found: list[OnBus], stored: Mapping[str, Recorded]
+    ) -> Sequence[OnBus]:
+        """Leave out what was stored and sent only after the stores were read."""
+        newer = {m.event_id: m for m in found if m.event_id not in stored}
+        if not newer:
+            return found
+        confirmed: set[str] = set()
+        for name in sorted({TOPICS[message.topic] for message in newer.values()}):
+            async with self._on[name].store.reading() as reading:
+                async for event in reading.streams.scan():
+                    message = newer.get(event.event_id)
+                    if message is not None and message.value == event.data:
+                        confirmed.add(event.event_id)
+        self._notes.append(
+            f"{len(confirmed):,} messages came after the stores were read, and are in them now"
+        )
+        return [message for message in found if message.event_id not in confirmed]
+
+    async def _consumers(self) -> Sequence[Taken]:
+        """How far each has come towards where the bus ends now."""
+        ends = await self._on["capture"].bus.bounds(sorted(TOPICS))
+        found: list[Taken] = []
+        for name in registry.SERVICES:
+            found += await self._consumer(name, {p: end for p, (_, end) in ends.items()})
+        return found
+
+    async def _consumer(self, name: str, ends: Mapping[Partition, int]) -> Sequence[Taken]:
+        on = self._on[name]
+        wanted = {p: end for p, end in ends.items() if p.topic in SUBSCRIPTIONS[name]}
+        deadline_s = on.clock.monotonic_s() + PATIENCE_S
+        while True:
+            async with on.store.reading() as reading:
+                positions = await reading.inbox.positions(name)
+            is_there = all(positions.get(p, 0) >= end for p, end in wanted.items())
+            if is_there or on.clock.monotonic_s() > deadline_s:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        parked = await _parked(on, name)
+        return [
+            Taken(
+                consumer=name,
+                topic=topic,
+                applied=sum(
+                    min(positions.get(p, 0), e) for p, e in wanted.items() if p.topic == topic
+                ),
+                written=sum(end for p, end in wanted.items() if p.topic == topic),
+                parked=parked[topic],
+            )
+            for topic in SUBSCRIPTIONS[name]
+        ]
+
+    async def _tracked(self) -> Mapping[str, int]:
+        """Versions of the customers' views. Their tokens are in no log: read from the store."""
+        documents = _documents(self._on["tracking"], CUSTOMER)
+        found = {key: version async for key, version, _ in documents}
+        self._notes.append("tracking views are read from the store: tokens are kept nowhere")
+        return found
+
+    async def _personal(self) -> Sequence[str]:
+        """Every value of the recipient vault that must be nowhere else."""
+        found: set[str] = set()
+        async for _, _, body in _documents(self._on["capture"], RECIPIENTS):
+            person = json.loads(body)
+            found |= {str(person[name]) for name in PERSONAL if person.get(name)}
+        return sorted(found)
+
+    async def _views(self) -> Sequence[Compared] | None:
+        found: list[Compared] = []
+        for name in registry.SERVICES:
+            for view in registry.views(name):
+                self._tell(f"rebuilding {view.name} of {name} to compare")
+
+                def tell(at: Progress, what: str = f"{name} {view.name}") -> None:
+                    self._tell(f"rebuilding {what}: {at.done:,} of {at.total:,}")
+
+                try:
+                    compared = await rebuilding.rebuild(
+                        self._on[name], name, view, switch=False, tell=tell
+                    )
+                except (Failure, BusUnavailable, BusTruncated) as error:
+                    self._notes.append(f"{view.name} of {name} could not be compared: {error}")
+                    return None
+                found.append(
+                    Compared(
+                        f"{name} {view.name}",
+                        compared.live_hash,
+                        compared.rebuilt_hash,
+                        compared.documents,
+                    )
+                )
+        return found
+
+
+async def _at_once(work: Callable[[], T]) -> T:
+    return work()
+
+
+async def _messages(on: Infrastructure, at: dict[Partition, int]) -> AsyncIterator[Delivery]:
+    """What came since `at` on every partition of ours; moves `at` on."""
+    bounds = await on.bus.bounds(sorted(TOPICS))
+    for partition, (first, end) in bounds.items():
+        at.setdefault(partition, first)
+        while at[partition] < end:
+            batch = await on.bus.read(partition, at[partition], PAGE)
+            if not batch:
+                break
+            for delivery in batch:
+                yield delivery
+            at[partition] = batch[-1].offset + 1
+
+
+def _on_bus(delivery: Delivery, stored: Mapping[str, Recorded]) -> OnBus:
+    """A message as evidence. A value that equals the stored one is kept once in memory."""
+    partition, message = delivery.partition, delivery.message
+    try:
+        event = envelope.from_message(message.topic, message.headers, message.value)
+    except InvalidEnvelope as error:
+        place = f"{partition.topic}/{partition.number} offset {delivery.offset}"
+        value = message.value.decode(errors="backslashreplace")
+        name = f"message {place} ({error})"
+        return OnBus(partition.topic, partition.number, delivery.offset, name, name, 1, value)
+    kept = stored.get(event.event_id)
+    return OnBus(
+        partition.topic,
+        partition.number,
+        delivery.offset,
+        event.event_id,
+        event.stream,
+        event.version,
+        kept.data if kept is not None and kept.data == event.data else event.data,
+    )
+
+
+async def _parked(on: Infrastructure, name: str) -> Counter[str]:
+    """Parked deliveries by topic."""
+    found: Counter[str] = Counter()
+    after = 0
+    async with on.store.reading() as reading:
+        while page := await reading.parking.parked(name, after=after, limit=PAGE):
+            found.update(parked.partition.topic for parked in page)
+            after = page[-1].position
+    return found
+
+
+async def _documents(on: Infrastructure, view: str) -> AsyncIterator[tuple[str, int, str]]:
+    """Key, version and body of every document of a view."""
+    after: str | None = None
+    async with on.store.reading() as reading:
+        while page := await reading.documents.find(
+            envelope.DEFAULT_TENANT, view, {}, after=after, limit=PAGE
+        ):
+            for key, document in page:
+                yield key, document.version, document.body
+            after = page[-1][0]

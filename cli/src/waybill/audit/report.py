@@ -1,0 +1,77 @@
+"""What the oracles found, for people and for machines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from waybill.audit.evidence import Finding
+
+SHOWN = 20
+_STYLE = {"holds": "green", "violated": "red", "not checked": "yellow"}
+
+
+def passes(findings: Sequence[Finding]) -> bool:
+    """Whether an audit succeeds: something was looked at, nothing is violated or kept from us."""
+    looked = any(finding.verdict == "holds" for finding in findings)
+    return looked and not any(finding.is_refused for finding in findings)
+
+
+def as_json(
+    at: datetime, findings: Sequence[Finding], notes: Sequence[str], *, settled: bool
+) -> Mapping[str, object]:
+    """The whole of it; violations are never cut short here."""
+    return {
+        "at": at.isoformat(),
+        "settled": settled,
+        "passes": passes(findings),
+        "guarantees": [
+            {**asdict(finding), "verdict": finding.verdict, "refused": finding.is_refused}
+            for finding in findings
+        ],
+        "notes": list(notes),
+    }
+
+
+def as_table(findings: Sequence[Finding]) -> Group:
+    """One row per guarantee, then violations and notes, the first SHOWN of each and a count."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    table.add_column("guarantee", overflow="fold")
+    table.add_column("verdict")
+    table.add_column("looked at", overflow="fold")
+    for finding in findings:
+        style = _STYLE[finding.verdict]
+        table.add_row(
+            finding.guarantee,
+            escape(finding.promise),
+            f"[{style}]{finding.verdict}[/]",
+            _looked_at(finding),
+        )
+    return Group(table, *(Text(line, style=style) for line, style in _details(findings)))
+
+
+def _looked_at(finding: Finding) -> str:
+    if finding.missing:
+        return f"could not be had: {', '.join(finding.missing)}"
+    looked = [f"{count:,} {what}" for what, count in finding.looked_at.items() if count]
+    return ", ".join(looked) or "there is nothing of the kind yet"
+
+
+def _details(findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for finding in findings:
+        for what, style, told in (
+            ("violations", "red", finding.violations),
+            ("notes", "dim", finding.notes),
+        ):
+            if told:
+                lines.append((f"\n{finding.guarantee}: {len(told):,} {what}", style))
+                lines += [(f"  {one}", style) for one in told[:SHOWN]]
+            if len(told) > SHOWN:
+                lines.append((f"  … and {len(told) - SHOWN:,} more", style))
+    return lines

@@ -1,0 +1,241 @@
+"""`waybill parked list | show | retry | discard`: deliveries that wait for a person."""
+
+import getpass
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from waybill import registry, show, system
+from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
+from waybill.failure import CONFLICT, FAILED, NOT_FOUND, USAGE, Failure
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.service import Service
+from waybill_runtime.store import Parked
+from waybill_runtime.unpark import Busy, NotParked, Retried, Unparking
+
+app = typer.Typer(name="parked", help="Deliveries that wait for a person.", no_args_is_help=True)
+PAGE = 500
+KeyArgument = Annotated[str, typer.Argument(help="A key, as `parked list` names it.")]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One parked key of one service; `first` is what it began with."""
+
+    service: str
+    first: Parked
+    count: int = 1
+
+
+@app.command("list")
+def list_(
+    service: ServiceOption = None,
+    as_json: JsonFlag = False,  # noqa: FBT002  a flag of the command line
+    home: HomeOption = None,
+) -> None:
+    """Show every parked key: since when, how many deliveries, why the first was not applied."""
+    waiting = system.run(_waiting(system.find(home), registry.services(service)))
+    if as_json:
+        typer.echo(json.dumps([_row(one) for one in waiting], indent=2))
+        return
+    if not waiting:
+        show.note("nothing is parked")
+        return
+    table = Table(box=None, header_style="bold")
+    for heading in ("service", "key", "reason", "count", "oldest", "position"):
+        table.add_column(heading, overflow="fold")
+    for one in waiting:
+        table.add_row(*(str(value) for value in _row(one).values()))
+    show.out.print(table)
+
+
+@app.command("show")
+def show_(
+    position: Annotated[int, typer.Argument(min=1, help="As `parked list` names it.")],
+    service: ServiceOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Print one parked delivery: where it came from, its headers, its value."""
+    found = system.run(_at(system.find(home), registry.services(service), position))
+    if not found:
+        raise Failure(
+            f"Nothing is parked at {position}.", "See `waybill parked list`.", code=NOT_FOUND
+        )
+    for owner, parked in found:
+        typer.echo(json.dumps(_whole(owner, parked), indent=2))
+
+
+@app.command()
+def retry(key: KeyArgument, service: ServiceOption = None, home: HomeOption = None) -> None:
+    """Apply what is parked of a key, in order, through the service's own rules.
+
+    Stops at the first that fails again and says why (exit 1); what was applied stays applied.
+    """
+    answers = system.run(_retry(system.find(home), registry.services(service), key))
+    for owner, told in answers:
+        done = f"{told.applied} applied, {told.known} known already, {told.left} left"
+        typer.echo(f"{owner} {key}: {done}")
+        if told.failed is not None:
+            show.note(f"{owner} stopped at position {told.failed.position}: {told.reason}")
+    if any(told.left for _, told in answers):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def discard(
+    key: KeyArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept for ever.")],
+    whole_key: Annotated[  # noqa: FBT002  a flag of the command line
+        bool, typer.Option("--all", help="Every parked delivery of the key, not the first alone.")
+    ] = False,
+    service: ServiceOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Give up the first parked delivery of a key: its service will never act on that event.
+
+    What stands behind it stays parked; `waybill parked retry` applies it. The reason, who said so
+    and which event it was are kept in the service's store and in the log.
+    """
+    if not reason.strip():
+        raise Failure("A discard needs a reason.", "Say it with --reason.", code=USAGE)
+    names = registry.services(service)
+    owner, gone = system.run(_discard(system.find(home), names, key, reason, whole_key=whole_key))
+    for parked in gone:
+        where = f"{parked.partition.topic}/{parked.partition.number} offset {parked.offset}"
+        typer.echo(f"{owner} {key}: discarded {where}")
+
+
+def _row(one: Waiting) -> dict[str, object]:
+    return {
+        "service": one.service,
+        "key": one.first.key,
+        "reason": one.first.reason,
+        "count": one.count,
+        "oldest": one.first.parked_at.isoformat(timespec="seconds"),
+        "position": one.first.position,
+    }
+
+
+def _whole(service: str, parked: Parked) -> dict[str, object]:
+    """The delivery as it came. Events hold no personal data, so an operator may see it whole."""
+    text = parked.value.decode(errors="backslashreplace")
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        value = text
+    return {
+        "service": service,
+        "position": parked.position,
+        "key": parked.key,
+        "reason": parked.reason,
+        "parked_at": parked.parked_at.isoformat(),
+        "topic": parked.partition.topic,
+        "partition": parked.partition.number,
+        "offset": parked.offset,
+        "headers": {name: raw.decode(errors="backslashreplace") for name, raw in parked.headers},
+        "value": value,
+    }
+
+
+async def all_parked(on: Infrastructure, service: str) -> AsyncIterator[Parked]:
+    """Everything that a service has parked, oldest first."""
+    after = 0
+    async with on.store.reading() as reading:
+        while page := await reading.parking.parked(service, after=after, limit=PAGE):
+            for parked in page:
+                yield parked
+            after = page[-1].position
+
+
+async def _waiting(found: system.System, names: Sequence[str]) -> list[Waiting]:
+    waiting: dict[tuple[str, str], Waiting] = {}
+    for name in names:
+        async with found.connect(name) as on:
+            async for parked in all_parked(on, name):
+                if (name, parked.key) in waiting:
+                    waiting[name, parked.key].count += 1
+                else:
+                    waiting[name, parked.key] = Waiting(name, parked)
+    return list(waiting.values())
+
+
+async def _at(
+    found: system.System, names: Sequence[str], position: int
+) -> list[tuple[str, Parked]]:
+    answers = []
+    for name in names:
+        async with found.connect(name) as on, on.store.reading() as reading:
+            page = await reading.parking.parked(name, after=position - 1, limit=1)
+        answers += [(name, parked) for parked in page if parked.position == position]
+    return answers
+
+
+async def _owners(found: system.System, names: Sequence[str], key: str) -> list[str]:
+    """The services in which a key is parked; a Failure when there is none."""
+    owners = []
+    for name in names:
+        async with found.connect(name) as on, on.store.reading() as reading:
+            if await reading.parking.parked_keys(name, [key]):
+                owners.append(name)
+    if not owners:
+        raise Failure(f"Nothing is parked of {key}.", "See `waybill parked list`.", code=NOT_FOUND)
+    return owners
+
+
+@asynccontextmanager
+async def _unparking(found: system.System, name: str) -> AsyncIterator[Unparking]:
+    """The parked deliveries of a service, with its own handler and views."""
+    async with found.connect(name) as on:
+        blueprint = registry.compose(name, found, on)
+        try:
+            yield unparking(Service(blueprint, on), on)
+        except Busy as busy:
+            raise Failure(f"{busy}.", "Try again when that has ended.", code=CONFLICT) from busy
+        finally:
+            await blueprint.close()
+
+
+def unparking(service: Service, on: Infrastructure) -> Unparking:
+    """The parked deliveries of a service that is put together."""
+    blueprint = service.blueprint
+    return Unparking(
+        blueprint.name,
+        handles=service.handles,
+        handler=service.handler,
+        store=on.store,
+        ids=on.ids,
+        strict=blueprint.strict,
+    )
+
+
+async def _retry(found: system.System, names: Sequence[str], key: str) -> list[tuple[str, Retried]]:
+    answers = []
+    for name in await _owners(found, names, key):
+        async with _unparking(found, name) as parked:
+            try:
+                answers.append((name, await parked.retry(key)))
+            except NotParked:
+                continue  # taken up by somebody else since we looked
+    return answers
+
+
+async def _discard(
+    found: system.System, names: Sequence[str], key: str, reason: str, *, whole_key: bool
+) -> tuple[str, Sequence[Parked]]:
+    owners = await _owners(found, names, key)
+    if len(owners) > 1:
+        raise Failure(
+            f"{key} is parked in {', '.join(owners)}.", "Name one with --service.", code=USAGE
+        )
+    async with _unparking(found, owners[0]) as parked:
+        actor = f"staff:{getpass.getuser()}"
+        try:
+            gone = await parked.discard(key, reason=reason, actor=actor, whole_key=whole_key)
+        except NotParked:
+            gone = ()
+    return owners[0], gone

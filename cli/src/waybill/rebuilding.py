@@ -1,0 +1,47 @@
+"""One view built again or compared, by one operator at a time, telling how far it is."""
+
+from collections.abc import Callable
+
+from waybill.failure import CONFLICT, Failure
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.projector import AnyView
+from waybill_runtime.rebuild import Comparison, Progress, Rebuild
+
+Tell = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """For whoever needs no progress."""
+
+
+async def rebuild(
+    on: Infrastructure, service: str, view: AnyView, *, switch: bool, tell: Tell = silent
+) -> Comparison:
+    """Build the view from offset 0 beside the live one and compare; `switch` makes it live.
+
+    Interrupted, it goes on where it was when called again.
+
+    Raises:
+        Failure: somebody else is building the same view.
+    """
+    build = Rebuild(view, consumer=service, store=on.store, bus=on.bus, ids=on.ids, switch=switch)
+    async with on.store.leadership(f"rebuild:{view.name}") as alone:
+        if not alone:
+            raise Failure(
+                f"{view.name} of {service} is being rebuilt by somebody else.",
+                "Try again when that has ended.",
+                code=CONFLICT,
+            )
+        async for progress in build.run():
+            tell(progress)
+    if build.comparison is None:
+        raise AssertionError("a rebuild that ended has compared")
+    return build.comparison
+
+
+async def lag(on: Infrastructure, service: str, view: AnyView) -> int:
+    """Messages on the view's topics that its service has not taken yet."""
+    bounds = await on.bus.bounds(sorted(view.topics))
+    async with on.store.reading() as reading:
+        positions = await reading.inbox.positions(service)
+    return sum(max(0, end - positions.get(partition, 0)) for partition, (_, end) in bounds.items())
