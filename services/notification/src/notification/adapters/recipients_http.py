@@ -12,9 +12,19 @@ REMEMBERED_MAX = 5_000
 class HttpRecipients:
     """Reads `/v1/recipients/{ref}` with a key of our own."""
 
-    def __init__(self, url: str, key: str, clock: Clock, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         headers = {"Authorization": f"Bearer {key}"}
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s)
+        self._client = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=timeout_s, transport=transport
+        )
         self._clock = clock
         self._remembered: dict[str, tuple[float, Recipient]] = {}
 

@@ -1,0 +1,226 @@
+"""Six services as killable nodes on shared databases and one broker, with the world around them.
+
+The real composition roots, HTTP applications, consumers, relays and job runners run here; only
+store, bus, gateway, carrier and mail are the memory adapters that pass the same suites as the real
+ones. Nothing reads a clock or draws chance but the loop and its seed.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+import capture.bootstrap
+import capture.settings
+import fulfillment.adapters.carrier_memory
+import fulfillment.adapters.recipients_http
+import fulfillment.bootstrap
+import fulfillment.settings
+import inventory.bootstrap
+import inventory.settings
+import notification.adapters.channel_memory
+import notification.adapters.recipients_http
+import notification.bootstrap
+import notification.settings
+import payment.adapters.gateway_memory
+import payment.bootstrap
+import payment.settings
+import tracking.bootstrap
+import tracking.settings
+from waybill.simulation.wire import Wire
+from waybill_events.catalogue import TOPICS
+from waybill_runtime.http.auth import ROLES, KeyRing
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.service import Blueprint, Service
+from waybill_runtime.testing.seeded_loop import SeededLoop
+from waybill_runtime.testing.world import World
+from waybill_sandboxes.warehouse import plan, robot
+
+SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
+KEY = "wb_simulate_everything"
+PEPPER = "pepper"
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+TIMEOUT_S = 5.0
+
+
+@dataclass(slots=True)
+class Node:
+    """One life of one service's process."""
+
+    name: str
+    infrastructure: Infrastructure
+    service: Service
+    app: FastAPI
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Outside:
+    """The gateway, the carrier and the mail relay: they outlive every node."""
+
+    gateway: payment.adapters.gateway_memory.MemoryGateway
+    carrier: fulfillment.adapters.carrier_memory.MemoryCarrier
+    mail: notification.adapters.channel_memory.MemoryChannel
+    text: notification.adapters.channel_memory.MemoryChannel
+
+
+@dataclass(slots=True)
+class System:
+    """Nodes by service name; a service that is down has none."""
+
+    world: World
+    loop: SeededLoop
+    outside: Outside
+    behaviour: plan.Behaviour = field(default_factory=plan.Behaviour)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    wire: Wire = field(init=False)
+    _lives: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.wire = Wire(self._application)
+
+    def _application(self, host: str) -> FastAPI | None:
+        node = self.nodes.get(host)
+        return None if node is None else node.app
+
+    def client(self, host: str, **headers: str) -> httpx.AsyncClient:
+        """A client with every scope, talking to whichever life of `host` is up."""
+        return self.wire.client(host, {**HEADERS, **headers})
+
+    async def begin(self) -> None:
+        """Make topics and keys, start every service."""
+        await self.world.infrastructure("capture", "operator").bus.ensure_topics(sorted(TOPICS))
+        scopes = {scope for role in ROLES.values() for scope in role}
+        for name in SERVICES:
+            on = self.world.infrastructure(name)
+            await KeyRing(on.store, on.clock, PEPPER).add(KEY, name="all", scopes=scopes)
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        """A new life of a service, on the same database."""
+        life = self._lives[name] = self._lives.get(name, 0) + 1
+        label = f"{name}#{life}"
+        on = self.world.infrastructure(name, label)
+        service = Service(COMPOSE[name](self, on), on)
+        node = Node(label, on, service, service.app(KeyRing(on.store, on.clock, PEPPER)))
+        with self.loop.on(label):
+            node.task = asyncio.ensure_future(service.run_parts())
+        self.nodes[name] = node
+        self.loop.note(f"start {label}")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL: nothing of it runs again; its transactions roll back, its leases run out."""
+        node = self.nodes.pop(name)
+        self.loop.kill(node.name)
+        node.infrastructure.store.kill()  # type: ignore[attr-defined]  # a memory store
+        self.world.broker.kill(node.name)
+
+    async def stop(self) -> None:
+        """SIGTERM to all, and wait for them."""
+        for node in self.nodes.values():
+            node.infrastructure.stopping.set()
+        await asyncio.gather(*(node.task for node in self.nodes.values() if node.task))
+
+    def work_warehouse(self, scratch: Path) -> asyncio.Task[None]:
+        """Start a robot warehouse that knows only the public API."""
+        pace = robot.Pace(workers=4, poll_s=0.2, sweep_s=5.0)
+        http = self.client("fulfillment")
+        with self.loop.on("warehouse"):
+            worker = robot.Robot(http, self.behaviour, pace, scratch / "cursor")
+            return asyncio.ensure_future(worker.run())
+
+    def carry_parcels(self, step_s: float = 0.5) -> asyncio.Task[None]:
+        """Start the carrier's vans: every parcel that was bought moves on and is delivered."""
+        with self.loop.on("carrier"):
+            return asyncio.ensure_future(self._carry(step_s))
+
+    async def _carry(self, step_s: float) -> None:
+        at: dict[str, int] = {}
+        way = ("picked_up", "in_transit", "out_for_delivery", "delivered")
+        while True:
+            await asyncio.sleep(step_s)
+            for reference in self.outside.carrier.purchases:
+                step = at.get(reference, 0)
+                if step < len(way):
+                    self.outside.carrier.scan(reference, way[step])
+                    at[reference] = step + 1
+
+
+def make(world: World, loop: SeededLoop, behaviour: plan.Behaviour | None = None) -> System:
+    """A system that has not begun."""
+    outside = Outside(
+        gateway=payment.adapters.gateway_memory.MemoryGateway(world.clock),
+        carrier=fulfillment.adapters.carrier_memory.MemoryCarrier(world.clock.now),
+        mail=notification.adapters.channel_memory.MemoryChannel(),
+        text=notification.adapters.channel_memory.MemoryChannel(),
+    )
+    return System(world, loop, outside, behaviour or plan.Behaviour())
+
+
+def _shared() -> dict[str, Any]:
+    return {"database_url": SecretStr("memory"), "key_pepper": SecretStr(PEPPER)}
+
+
+def _capture(_: System, on: Infrastructure) -> Blueprint:
+    settings = capture.settings.Settings(
+        **_shared(), tracking_token_secret=SecretStr("secret"), unpaid_order_ttl_s=120
+    )
+    return capture.bootstrap.compose(settings, on)
+
+
+def _inventory(_: System, on: Infrastructure) -> Blueprint:
+    return inventory.bootstrap.compose(inventory.settings.Settings(**_shared()), on)
+
+
+def _payment(system: System, on: Infrastructure) -> Blueprint:
+    settings = payment.settings.Settings(
+        **_shared(),
+        gateway_url="http://gateway",
+        gateway_api_key=SecretStr("x"),
+        gateway_webhook_secret=SecretStr("not used here"),
+    )
+    return payment.bootstrap.assemble(settings, on, system.outside.gateway)
+
+
+def _fulfillment(system: System, on: Infrastructure) -> Blueprint:
+    settings = fulfillment.settings.Settings(
+        **_shared(),
+        carrier_webhook_secret=SecretStr("not used here"),
+        capture_url="http://capture",
+        track_poll_s=1.0,
+        track_poll_s_max=5.0,
+    )
+    recipients = fulfillment.adapters.recipients_http.HttpRecipients(
+        "http://capture", KEY, on.clock, timeout_s=TIMEOUT_S, cache_s=60, transport=system.wire
+    )
+    return fulfillment.bootstrap.assemble(settings, on, system.outside.carrier, recipients)
+
+
+def _notification(system: System, on: Infrastructure) -> Blueprint:
+    recipients = notification.adapters.recipients_http.HttpRecipients(
+        "http://capture", KEY, on.clock, timeout_s=TIMEOUT_S, transport=system.wire
+    )
+    channels = {"email": system.outside.mail, "sms": system.outside.text}
+    settings = notification.settings.Settings(
+        **_shared(), capture_url="http://capture", capture_key=SecretStr(KEY)
+    )
+    return notification.bootstrap.assemble(on, recipients, channels, settings.channels)
+
+
+def _tracking(_: System, on: Infrastructure) -> Blueprint:
+    return tracking.bootstrap.compose(tracking.settings.Settings(**_shared()), on)
+
+
+COMPOSE: Mapping[str, Callable[[System, Infrastructure], Blueprint]] = {
+    "capture": _capture,
+    "inventory": _inventory,
+    "payment": _payment,
+    "fulfillment": _fulfillment,
+    "notification": _notification,
+    "tracking": _tracking,
+}
