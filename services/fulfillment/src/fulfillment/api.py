@@ -25,7 +25,7 @@ from waybill_runtime.work import Asked
 
 Writer = Annotated[Principal, Depends(requires("fulfillment:write"))]
 Reader = Annotated[Principal, Depends(requires("fulfillment:read"))]
-Filter = Annotated[str | None, Query(max_length=80)]
+Filter = Annotated[str | None, Query(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 FEED_PAGE = 100
 FEED_PAGE_MAX = 500

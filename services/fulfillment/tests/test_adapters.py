@@ -1,0 +1,289 @@
+"""The carrier and the vault over HTTP, and their stand-ins in memory: one suite for both."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fulfillment.adapters.carrier_http import HttpCarrier
+from fulfillment.adapters.carrier_memory import MemoryCarrier
+from fulfillment.adapters.recipients_http import CACHED_MAX, HttpRecipients
+from fulfillment.adapters.recipients_memory import MemoryRecipients
+from fulfillment.ports import (
+    Carrier,
+    CarrierScan,
+    CarrierShipment,
+    CarrierUnavailable,
+    Declined,
+    LabelOrder,
+    ParcelToSend,
+    Recipient,
+    RecipientErased,
+    Recipients,
+    RecipientsUnavailable,
+)
+from fulfillment.testing.running import BUYER, RECIPIENT, SteppedClock
+from waybill_runtime.clock import SystemClock
+
+KEY = "carrier-key"
+PERSON = {
+    "name": "A. Buyer",
+    "company": None,
+    "line1": "1 High Street",
+    "line2": None,
+    "city": "London",
+    "region_code": None,
+    "postal_code": "N1 9GU",
+    "country_code": "GB",
+    "email": "buyer@example.com",
+    "phone": None,
+    "locale": "en-GB",
+}
+
+
+def order(n: int = 1, *, key: str = "", to: Recipient = BUYER, parcels: int = 1) -> LabelOrder:
+    return LabelOrder(
+        reference=f"shp_x{n}-1",
+        idempotency_key=key or f"shp_x{n}-1:label",
+        service="standard",
+        to=to,
+        parcels=[ParcelToSend(reference=f"pkg_x{n}-1-{i}", weight_g=900) for i in range(parcels)],
+    )
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The sandbox carrier as its own process, parcels travelling a step every 20 ms."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder: Path = tmp_path_factory.mktemp("carrier")
+    env = {
+        **os.environ,
+        "CARRIER_PORT": str(port),
+        "CARRIER_DATA_DIR": str(folder),
+        "CARRIER_API_KEY": KEY,
+        "CARRIER_WEBHOOK_SECRET": "secret",
+        "CARRIER_STEP_MS": "20",
+        "CARRIER_HANG_S": "2",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "waybill_sandboxes.carrier"], env=env)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        give_up = time.monotonic() + 30
+        while time.monotonic() < give_up:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/livez").status_code == 200:
+                    break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("the sandbox carrier did not answer in time")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(params=["memory", "http"])
+async def carrier(request: pytest.FixtureRequest) -> AsyncIterator[Carrier]:
+    if request.param == "memory":
+        yield MemoryCarrier(SystemClock().now)
+        return
+    url = request.getfixturevalue("sandbox_url")
+    http = HttpCarrier(url, KEY, timeout_s=5.0)
+    yield http
+    await http.close()
+
+
+async def test_labels_are_sold_for_every_parcel(carrier: Carrier) -> None:
+    sold = await carrier.buy_labels(order(1, parcels=3))
+    assert isinstance(sold, CarrierShipment)
+    assert [parcel.reference for parcel in sold.parcels] == [f"pkg_x1-1-{i}" for i in range(3)]
+    assert len({parcel.tracking_number for parcel in sold.parcels}) == 3
+    assert sold.carrier
+
+
+async def test_the_same_key_sells_the_same_labels(carrier: Carrier) -> None:
+    first, again = [await carrier.buy_labels(order(2)) for _ in range(2)]
+    assert isinstance(first, CarrierShipment)
+    assert isinstance(again, CarrierShipment)
+    assert [p.tracking_number for p in first.parcels] == [p.tracking_number for p in again.parcels]
+
+
+async def test_what_was_sold_is_found_by_reference(carrier: Carrier) -> None:
+    assert await carrier.look_up("shp_x3-1") is None
+    sold = await carrier.buy_labels(order(3))
+    found = await carrier.look_up("shp_x3-1")
+    assert isinstance(sold, CarrierShipment)
+    assert found is not None
+    assert found.parcels[0].tracking_number == sold.parcels[0].tracking_number
+
+
+async def test_an_address_that_no_carrier_goes_to_is_declined_for_good(carrier: Carrier) -> None:
+    nowhere = Recipient(
+        name="A", line1="1 Nowhere", city="None", country_code="GB", postal_code="FAIL"
+    )
+    answer = await carrier.buy_labels(order(4, to=nowhere))
+    assert isinstance(answer, Declined)
+    assert "Nowhere" not in answer.reason
+    assert await carrier.look_up("shp_x4-1") is None
+
+
+async def test_scans_of_a_travelling_parcel_are_read(sandbox_url: str) -> None:
+    carrier = HttpCarrier(sandbox_url, KEY, timeout_s=5.0)
+    await carrier.buy_labels(order(5))
+    scans: tuple[CarrierScan, ...] = ()
+    for _ in range(100):
+        if len(scans) == 4:
+            break
+        await asyncio.sleep(0.05)
+        found = await carrier.look_up("shp_x5-1")
+        scans = () if found is None else found.parcels[0].scans
+    journey = ["picked_up", "in_transit", "out_for_delivery", "delivered"]
+    assert [scan.status for scan in scans] == journey
+    assert all(scan.happened_at.utcoffset() is not None for scan in scans)
+    await carrier.close()
+
+
+async def test_a_carrier_that_hangs_after_selling_is_unknown_and_then_found(
+    sandbox_url: str,
+) -> None:
+    carrier = HttpCarrier(sandbox_url, KEY, timeout_s=0.5)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(base_url=sandbox_url, headers=headers) as tester:
+        await tester.post("/faults", json={"timeout_after_label": 1.0})
+        with pytest.raises(CarrierUnavailable):
+            await carrier.buy_labels(order(6))
+        await tester.delete("/faults")
+    assert await carrier.look_up("shp_x6-1") is not None
+    assert isinstance(await carrier.buy_labels(order(6)), CarrierShipment)
+    await carrier.close()
+
+
+async def test_a_void_shipment_is_not_found() -> None:
+    body = {"data": [{"reference": "shp_v-1", "status": "voided", "packages": []}]}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    voided = HttpCarrier("http://carrier", KEY, timeout_s=1.0, transport=transport)
+    assert await voided.look_up("shp_v-1") is None
+    await voided.close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 429, 500, 502, 503, 504])
+async def test_what_settles_nothing_is_no_refusal(status: int) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json={}))
+    carrier = HttpCarrier("http://carrier", KEY, timeout_s=1.0, transport=transport)
+    with pytest.raises(CarrierUnavailable):
+        await carrier.buy_labels(order(7))
+    with pytest.raises(CarrierUnavailable):
+        await carrier.look_up("shp_x7-1")
+    await carrier.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"data": 1}', b"\xff", b'{"packages": [{}]}'])
+async def test_an_answer_that_makes_no_sense_is_unknown(content: bytes) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    carrier = HttpCarrier("http://carrier", KEY, timeout_s=1.0, transport=transport)
+    with pytest.raises(CarrierUnavailable):
+        await carrier.buy_labels(order(8))
+    await carrier.close()
+
+
+class Vault:
+    """capture's vault, as its HTTP interface answers."""
+
+    def __init__(self) -> None:
+        self.people = {RECIPIENT: PERSON}
+        self.status = 200
+        self.asked = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        reference = request.url.path.rpartition("/")[2]
+        if self.status != 200:
+            return httpx.Response(self.status)
+        if reference not in self.people:
+            return httpx.Response(410)
+        return httpx.Response(200, json=self.people[reference])
+
+
+def over_http(vault: Vault, clock: SteppedClock) -> HttpRecipients:
+    return HttpRecipients(
+        "http://capture",
+        "key",
+        clock,
+        timeout_s=1.0,
+        cache_s=60.0,
+        transport=httpx.MockTransport(vault),
+    )
+
+
+@pytest.fixture(params=["memory", "http"])
+async def recipients(request: pytest.FixtureRequest) -> AsyncIterator[Recipients]:
+    if request.param == "memory":
+        memory = MemoryRecipients()
+        memory.people[RECIPIENT] = BUYER
+        yield memory
+        return
+    http = over_http(Vault(), SteppedClock())
+    yield http
+    await http.close()
+
+
+async def test_a_reference_stands_for_a_person(recipients: Recipients) -> None:
+    assert await recipients.read(RECIPIENT) == BUYER
+
+
+async def test_a_reference_of_nobody_is_erased(recipients: Recipients) -> None:
+    with pytest.raises(RecipientErased):
+        await recipients.read("rcp_nobody")
+
+
+async def test_what_is_forgotten_is_read_again(recipients: Recipients) -> None:
+    await recipients.read(RECIPIENT)
+    recipients.forget(RECIPIENT)
+    recipients.forget("rcp_nobody")
+    assert await recipients.read(RECIPIENT) == BUYER
+
+
+async def test_a_recipient_is_remembered_for_a_minute_at_most() -> None:
+    vault, clock = Vault(), SteppedClock()
+    recipients = over_http(vault, clock)
+    for _ in range(3):
+        await recipients.read(RECIPIENT)
+    assert vault.asked == 1
+    clock.pass_s(60)
+    del vault.people[RECIPIENT]
+    with pytest.raises(RecipientErased):
+        await recipients.read(RECIPIENT)
+    await recipients.close()
+
+
+async def test_only_so_many_recipients_are_remembered() -> None:
+    vault = Vault()
+    vault.people = {f"rcp_{n}": PERSON for n in range(CACHED_MAX + 1)}
+    recipients = over_http(vault, SteppedClock())
+    for reference in vault.people:
+        await recipients.read(reference)
+    await recipients.read(f"rcp_{CACHED_MAX}")
+    assert vault.asked == CACHED_MAX + 1
+    await recipients.read("rcp_0")
+    assert vault.asked == CACHED_MAX + 2
+    await recipients.close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+async def test_a_vault_that_cannot_say_is_asked_again_later(status: int) -> None:
+    vault = Vault()
+    vault.status = status
+    recipients = over_http(vault, SteppedClock())
+    with pytest.raises(RecipientsUnavailable):
+        await recipients.read(RECIPIENT)
+    await recipients.close()
