@@ -78,13 +78,11 @@ class Ledger(Generic[W]):
 def _may_pass(movement: Movement, run: _Run[W]) -> bool:
     """Whether the movement may be booked before this run instead of after it.
 
-    Not before its own reservation's earlier moves, not over a write-off, and no hold before a
-    release, whose units it may need. Nothing else takes from what another one needs.
+    Not before its own reservation's earlier moves, and no hold before a release, whose units it
+    may need. Nothing else takes from what another one needs.
     """
-    return (
-        movement.move.reservation_id not in run.reservations
-        and "write_off" not in (run.kind, movement.kind)
-        and not (movement.kind == "hold" and run.kind.startswith("release"))
+    return movement.move.reservation_id not in run.reservations and not (
+        movement.kind == "hold" and run.kind.startswith("release")
     )
 
 
