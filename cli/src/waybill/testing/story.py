@@ -1,0 +1,251 @@
+"""A small shop's clean story as an auditor would find it: one order delivered, one cancelled.
+
+Two units of SKU `A` are received; `ord_1` takes one to its end, `ord_2` is cancelled in time.
+"""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from waybill.audit.evidence import Compared, Evidence, LogLine, OnBus, Taken
+from waybill.ledger import Polled, Posted
+from waybill_events.envelope import Recorded
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TOPICS = {
+    "order": "orders",
+    "stock": "stock",
+    "payment": "payments",
+    "fulfillment": "fulfillment",
+    "notification": "notifications",
+}
+
+
+def event(id_: str, type_: str, stream: str, version: int, cause: str, **data: Any) -> Recorded:
+    """One fact; `id_` also says how many seconds after START it happened, as `e<seconds>`."""
+    category, _, name = stream.partition("/")
+    key = data.get("order_id", name)
+    return Recorded(
+        event_id=id_,
+        type=type_,
+        stream=f"default/{stream}",
+        version=version,
+        tenant="default",
+        topic=TOPICS[category],
+        key=key,
+        occurred_at=START + timedelta(seconds=int(id_[1:])),
+        causation_id=cause,
+        correlation_id=key,
+        actor="system:test",
+        origin="live",
+        data=json.dumps(data),
+    )
+
+
+def levels(on_hand: int, held: int, allocated: int) -> list[dict[str, Any]]:
+    return [{"location": "main", "on_hand": on_hand, "held": held, "allocated": allocated}]
+
+
+def moves(order: str) -> list[dict[str, Any]]:
+    return [
+        {"reservation_id": f"res_{order}", "line_id": "ln_1", "location": "main", "quantity": 1}
+    ]
+
+
+def placed(id_: str, order_id: str, key: str) -> Recorded:
+    return event(
+        id_,
+        "capture.order_placed.v1",
+        f"order/{order_id}",
+        1,
+        f"key:{key}",
+        order_id=order_id,
+        lines=[{"line_id": "ln_1", "sku": "A", "quantity": 1, "unit_price_minor": 500}],
+        total_minor=600,
+    )
+
+
+def decided(id_: str, order: str, version: int, source: str) -> Recorded:
+    message = f"msg_{source}"
+    return event(
+        id_,
+        "notification.notification_decided.v1",
+        f"notification/{order}",
+        version,
+        source,
+        message_id=message,
+        order_id=order,
+        dedupe_key=f"{message}/email",
+        source_event_id=source,
+    )
+
+
+def sent(id_: str, order: str, version: int, source: str) -> Recorded:
+    return event(
+        id_,
+        "notification.notification_sent.v1",
+        f"notification/{order}",
+        version,
+        f"notification.send:{source}",
+        message_id=f"msg_{source}",
+        order_id=order,
+    )
+
+
+def _stock() -> list[Recorded]:
+    received = {"sku": "A", "location": "main", "quantity": 2, "reference": "PO-1"}
+    kind = "inventory.stock_"
+    return [
+        event(
+            "e1", f"{kind}received.v1", "stock/A", 1, "key:r", **received, levels=levels(2, 0, 0)
+        ),
+        _moved("e3", "held", 2, "e2", "1", levels(2, 1, 0)),
+        _moved("e13", "held", 3, "e12", "2", levels(2, 2, 0)),
+        _moved("e6", "allocated", 4, "e5", "1", levels(2, 1, 1)),
+        _moved("e16", "released", 5, "e15", "2", levels(2, 0, 1), bucket="held"),
+        _moved("e9", "consumed", 6, "e8", "1", levels(1, 0, 0)),
+    ]
+
+
+def _moved(
+    id_: str, kind: str, version: int, cause: str, order: str, after: Any, **more: Any
+) -> Recorded:
+    return event(
+        id_,
+        f"inventory.stock_{kind}.v1",
+        "stock/A",
+        version,
+        cause,
+        sku="A",
+        moves=moves(order),
+        levels=after,
+        **more,
+    )
+
+
+def _delivered() -> list[Recorded]:
+    """`ord_1`, from placed to completed."""
+    order, ffo, ship = "ord_1", "ffo_1-1", "shp_1-1"
+    units = [{"line_id": "ln_1", "sku": "A", "quantity": 1}]
+    parcel = {"fulfillment_order_id": ffo, "order_id": order, "shipment_id": ship, "lines": units}
+    return [
+        placed("e2", order, "k1"),
+        event(
+            "e4", "payment.payment_authorized.v1", "payment/ord_1", 1, "job", order_id=order,
+            authorization_id="ga_1", amount_minor=600,
+        ),
+        event("e5", "capture.order_confirmed.v1", "order/ord_1", 2, "e4", order_id=order),
+        event(
+            "e7", "fulfillment.fulfillment_order_created.v1", "fulfillment/ord_1", 1, "e5",
+            order_id=order, fulfillment_order_id=ffo,
+        ),
+        event(
+            "e8", "fulfillment.shipment_dispatched.v1", "fulfillment/ord_1", 2, "key:s", **parcel
+        ),
+        event(
+            "e10", "payment.payment_captured.v1", "payment/ord_1", 2, "job2", order_id=order,
+            shipment_id=ship, amount_minor=600,
+        ),
+        event("e11", "fulfillment.shipment_delivered.v1", "fulfillment/ord_1", 3, "cb", **parcel),
+        event("e20", "capture.order_completed.v1", "order/ord_1", 3, "e11", order_id=order),
+        decided("e21", order, 1, "e5"),
+        sent("e22", order, 2, "e5"),
+        decided("e23", order, 3, "e8"),
+        sent("e24", order, 4, "e8"),
+        decided("e25", order, 5, "e11"),
+        sent("e26", order, 6, "e11"),
+    ]  # fmt: skip
+
+
+def _cancelled() -> list[Recorded]:
+    """`ord_2`, authorised, then cancelled and given back."""
+    order = "ord_2"
+    return [
+        placed("e12", order, "k2"),
+        event(
+            "e14", "payment.payment_authorized.v1", "payment/ord_2", 1, "job", order_id=order,
+            authorization_id="ga_2", amount_minor=600,
+        ),
+        event("e15", "capture.order_cancelled.v1", "order/ord_2", 2, "key:c", order_id=order),
+        event("e17", "payment.payment_voided.v1", "payment/ord_2", 2, "job3", order_id=order),
+        decided("e27", order, 1, "e15"),
+        sent("e28", order, 2, "e15"),
+    ]  # fmt: skip
+
+
+def entry(seq: int, operation: str, authorization: str, reference: str) -> dict[str, Any]:
+    """One approved entry of the gateway's ledger, over the whole amount."""
+    return {
+        "seq": seq,
+        "operation": operation,
+        "outcome": "approved",
+        "authorization_id": authorization,
+        "reference": reference,
+        "idempotency_key": f"{operation}-{seq}",
+        "amount_minor": 600,
+        "expires_at": None,
+    }
+
+
+def on_bus(events: list[Recorded]) -> list[OnBus]:
+    """The bus as relays fill it: each topic in order of versions."""
+    ordered = sorted(events, key=lambda e: (e.topic, e.version, e.stream))
+    return [
+        OnBus(e.topic, 0, offset, e.event_id, e.stream, e.version, e.data)
+        for offset, e in enumerate(ordered)
+    ]
+
+
+def clean() -> Evidence:
+    """Everything holds, ten minutes after the last event, with nothing open."""
+    events = _stock() + _delivered() + _cancelled()
+    label = {"operation": "buy_label", "outcome": "approved", "reference": "shp_1-1"}
+    return Evidence(
+        at=START + timedelta(minutes=10),
+        events=events,
+        bus=on_bus(events),
+        gateway=[
+            entry(1, "authorize", "ga_1", "ord_1"),
+            entry(2, "authorize", "ga_2", "ord_2"),
+            entry(3, "void", "ga_2", "ord_2"),
+            entry(4, "capture", "ga_1", "shp_1-1"),
+        ],
+        carrier=[{"seq": 1, "shipment_id": "cs_1", **label}],
+        mail=[{"seq": n, "message_id": f"<msg_{n}@shop>"} for n in range(1, 5)],
+        stock={"A": {"locations": [{**levels(1, 0, 0)[0], "version": 6}]}},
+        views=[Compared("tracking customer", "aa", "aa", 2)],
+        tracked={"ord_1": 7, "ord_2": 3},
+        consumers=[Taken("tracking", "orders", 5, 5, 0)],
+        personal=["Ada Buyer", "ada@example.com", "+442079460000"],
+        logs=[LogLine("capture.log:1", '{"event": "started", "port": 8000}')],
+        clients=[
+            Posted(key="k1", status=201, order_id="ord_1", body_sha256="b1"),
+            Posted(key="k1", status=201, order_id="ord_1", body_sha256="b1"),
+            Posted(key="k2", status=201, order_id="ord_2", body_sha256="b2"),
+            Polled(order_id="ord_1", version=3, client="a"),
+            Polled(order_id="ord_1", version=7, client="a"),
+            Polled(order_id="ord_1", version=5, client="b"),
+        ],
+        require_settled=True,
+    )
+
+
+def with_events(evidence: Evidence, events: list[Recorded]) -> Evidence:
+    """The same story with other events, published as they are."""
+    return replace(evidence, events=events, bus=on_bus(events))
+
+
+def plus(evidence: Evidence, *more: Recorded) -> Evidence:
+    return with_events(evidence, [*evidence.events, *more])
+
+
+def changed(evidence: Evidence, id_: str, **data: Any) -> Evidence:
+    """One event's data otherwise, in the store and on the bus alike."""
+    return with_events(
+        evidence,
+        [
+            replace(e, data=json.dumps({**json.loads(e.data), **data})) if e.event_id == id_ else e
+            for e in evidence.events
+        ],
+    )
