@@ -1,15 +1,10 @@
-"""Calls to the gateway: what is asked under which key, and how its answer is come by.
+"""Calls to the gateway: what is asked, under which key, and how soon. Told by events alone."""
 
-What may have been asked before is looked up first, and what is found counts, whatever was answered.
-The same key goes out again only while the gateway is sure to know it.
-"""
-
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from payment.ports import Answer, Declined, NotFound, PaymentGateway
 from waybill_events import payment
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
@@ -17,9 +12,6 @@ from waybill_runtime.store import Job
 
 Operation: TypeAlias = Literal["authorize", "capture", "void", "refund"]
 OPERATIONS: tuple[Operation, ...] = ("authorize", "capture", "void", "refund")
-
-SAME_KEY = timedelta(hours=20)
-"""Gateways keep keys for a day: an older one might be taken for a new one and charged again."""
 
 PAUSE_S_MAX = 3600.0
 
@@ -115,48 +107,3 @@ def requested(recorded: Recorded, event: Event) -> tuple[Call, float] | None:
 def _pause_s(attempt: int) -> float:
     """What was declined before may need time: 2 s, 4 s, 8 s, up to an hour."""
     return min(2.0 ** min(attempt - 1, 16), PAUSE_S_MAX) if attempt > 1 else 0.0
-
-
-async def settle(gateway: PaymentGateway, call: Call, *, look_first: bool, now: datetime) -> Answer:
-    """Find out what came of a call, or make it.
-
-    `look_first` where it may have been made before. Once the key is too old to be sent again,
-    "not found" proves that it was never done, and never will be.
-    """
-    is_old = now - call.requested_at >= SAME_KEY
-    if look_first or is_old:
-        found = await gateway.lookup(call.key)
-        if not isinstance(found, NotFound):
-            return found
-        if is_old:
-            return Declined(code="never_performed", retryable=True)
-    return await _make(gateway, call)
-
-
-async def _make(gateway: PaymentGateway, call: Call) -> Answer:
-    match call.operation:
-        case "authorize":
-            return await gateway.authorize(
-                call.key,
-                reference=call.reference,
-                amount_minor=call.amount_minor,
-                currency=call.currency,
-                token=call.token,
-            )
-        case "capture":
-            return await gateway.capture(
-                call.key,
-                call.authorization_id,
-                reference=call.reference,
-                amount_minor=call.amount_minor,
-                final=call.final,
-            )
-        case "void":
-            return await gateway.void(call.key, call.authorization_id, reference=call.reference)
-        case "refund":
-            return await gateway.refund(
-                call.key,
-                call.authorization_id,
-                reference=call.reference,
-                amount_minor=call.amount_minor,
-            )

@@ -2,12 +2,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from payment import calls, decider, reactor
 from payment.calls import Call
 from payment.decider import commands
-from payment.ports import Authorized, Declined, Done, PaymentGateway, Pending, Unknown
+from payment.ports import (
+    Answer,
+    Authorized,
+    Declined,
+    Done,
+    NotFound,
+    PaymentGateway,
+    Pending,
+    Unknown,
+)
 from waybill_events import payment
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
@@ -19,6 +28,8 @@ from waybill_runtime.store import ClaimedJob, Job
 from waybill_runtime.work import Work, caused_by
 
 EXPIRE = "payment.expire"
+SAME_KEY = timedelta(hours=20)
+"""Gateways keep keys for a day: an older one might be taken for a new one and charged again."""
 EXPIRY_MARGIN = timedelta(seconds=1)
 """Later than the gateway's own clock may be: what we call expired holds nobody's money."""
 
@@ -85,7 +96,7 @@ def effects(gateway: PaymentGateway, ids: Ids) -> Mapping[str, Effect]:
         """Make a call, or find out what came of it; again until there is a verdict."""
         call = Call.model_validate_json(job.payload)
         look_first = job.attempt > 1 or call.is_told
-        answer = await calls.settle(gateway, call, look_first=look_first, now=job.now)
+        answer = await _settle(gateway, call, look_first=look_first, now=job.now)
         again_s = backoff_s(job.attempt, ids)
         command: commands.Command
         match answer:
@@ -105,3 +116,50 @@ def effects(gateway: PaymentGateway, ids: Ids) -> Mapping[str, Effect]:
         return Outcome((Intent(PAYMENT, call.order_id, command),))
 
     return {calls.kind(operation): call_gateway for operation in calls.OPERATIONS}
+
+
+async def _settle(
+    gateway: PaymentGateway, call: Call, *, look_first: bool, now: datetime
+) -> Answer:
+    """Find out what came of a call, or make it.
+
+    `look_first` where it may have been made before. Once the key is too old to be sent again,
+    "not found" proves that it was never done, and never will be.
+    """
+    is_old = now - call.requested_at >= SAME_KEY
+    if look_first or is_old:
+        found = await gateway.lookup(call.key)
+        if not isinstance(found, NotFound):
+            return found
+        if is_old:
+            return Declined(code="never_performed", retryable=True)
+    return await _make(gateway, call)
+
+
+async def _make(gateway: PaymentGateway, call: Call) -> Answer:
+    match call.operation:
+        case "authorize":
+            return await gateway.authorize(
+                call.key,
+                reference=call.reference,
+                amount_minor=call.amount_minor,
+                currency=call.currency,
+                token=call.token,
+            )
+        case "capture":
+            return await gateway.capture(
+                call.key,
+                call.authorization_id,
+                reference=call.reference,
+                amount_minor=call.amount_minor,
+                final=call.final,
+            )
+        case "void":
+            return await gateway.void(call.key, call.authorization_id, reference=call.reference)
+        case "refund":
+            return await gateway.refund(
+                call.key,
+                call.authorization_id,
+                reference=call.reference,
+                amount_minor=call.amount_minor,
+            )
