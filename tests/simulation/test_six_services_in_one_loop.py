@@ -187,7 +187,7 @@ async def a_day(loop: SeededLoop, seed: int, scratch: Path, *, orders: int, kill
         if all(status in TERMINAL for status in day.statuses.values()):
             break
         await asyncio.sleep(1)
-    await asyncio.sleep(120)
+    await asyncio.sleep(60)  # for timers, retries and messages still under way
     day.statuses = await client.statuses()
     day.findings = judge(await evidence.gather(running, client.seen))
     day.repeated = faults.repeated

@@ -54,8 +54,8 @@ async def gather(system: System, clients: list[Posted | Polled]) -> Evidence:
         bus=bus,
         gateway=_gateway(system),
         carrier=[
-            {"operation": "buy_label", "outcome": "approved", "reference": reference}
-            for reference in system.outside.carrier.purchases
+            {"operation": "buy_label", "outcome": "approved", "reference": r, "shipment_id": r}
+            for r in system.outside.carrier.purchases
         ],
         mail=[{"message_id": message_id} for message_id in system.outside.mail.messages],
         views=views,

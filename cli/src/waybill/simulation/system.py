@@ -128,7 +128,7 @@ class System:
 
     def work_warehouse(self, scratch: Path) -> asyncio.Task[None]:
         """Start a robot warehouse that knows only the public API."""
-        pace = robot.Pace(workers=4, poll_s=0.2, sweep_s=5.0)
+        pace = robot.Pace(workers=4, poll_s=1.0, sweep_s=10.0)
         http = self.client("fulfillment")
         with self.loop.on("warehouse"):
             worker = robot.Robot(http, self.behaviour, pace, scratch / "cursor")
