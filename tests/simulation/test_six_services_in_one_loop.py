@@ -199,7 +199,7 @@ async def a_day(loop: SeededLoop, seed: int, scratch: Path, *, orders: int, kill
 
 def simulate(seed: int, scratch: Path, *, orders: int = 12, kills: int = 8) -> Day:
     (scratch / "cursor").unlink(missing_ok=True)
-    loop = SeededLoop(seed)
+    loop = SeededLoop.of(seed)
     day = loop.run(a_day(loop, seed, scratch, orders=orders, kills=kills))
     day.trace = loop.trace
     return day

@@ -8,7 +8,7 @@ from waybill_runtime.testing.seeded_loop import SeededLoop, Stuck
 
 
 def _interleaving(seed: int) -> tuple[list[str], str]:
-    loop, order = SeededLoop(seed), list[str]()
+    loop, order = SeededLoop.of(seed), list[str]()
 
     async def worker(name: str) -> None:
         for _ in range(5):
@@ -39,11 +39,11 @@ def test_time_jumps_to_the_next_timer() -> None:
             group.create_task(asyncio.sleep(86_400))
         return asyncio.get_running_loop().time()
 
-    assert SeededLoop(1).run(main()) == 86_400
+    assert SeededLoop.of(1).run(main()) == 86_400
 
 
 def test_a_killed_node_does_nothing_more_not_even_its_cleanup() -> None:
-    loop, done = SeededLoop(1), list[str]()
+    loop, done = SeededLoop.of(1), list[str]()
 
     async def node() -> None:
         try:
@@ -69,4 +69,4 @@ def test_waiting_for_nothing_is_told() -> None:
         await asyncio.get_running_loop().create_future()
 
     with pytest.raises(Stuck):
-        SeededLoop(1).run(main())
+        SeededLoop.of(1).run(main())

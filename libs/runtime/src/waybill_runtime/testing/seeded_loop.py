@@ -45,6 +45,11 @@ class SeededLoop(asyncio.AbstractEventLoop):
         self._task_factory: Any = None
         self.steps = 0
 
+    @classmethod
+    def of(cls, seed: int) -> "SeededLoop":
+        """A loop with this seed. What it leaves out of asyncio's interface has no place here."""
+        return cls(seed)
+
     # --- what a simulator does with it
 
     @property

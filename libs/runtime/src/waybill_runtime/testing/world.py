@@ -50,7 +50,7 @@ class World:
 
 def simulate(seed: int, main: Coroutine[Any, Any, T]) -> T:
     """The answer of `main`, run under virtual time with this seed's schedule."""
-    return SeededLoop(seed).run(main)
+    return SeededLoop.of(seed).run(main)
 
 
 def recorded(
