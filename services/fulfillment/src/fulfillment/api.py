@@ -1,6 +1,7 @@
 """The warehouses' HTTP interface, their feed, and the door for the carrier's callbacks."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
@@ -31,23 +32,35 @@ FEED_PAGE = 100
 FEED_PAGE_MAX = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What comes with every command beside its body."""
+
+    request: Request
+    who: Principal
+    key: str | None
+    if_match: str | None
+
+
+def _sent(
+    request: Request, who: Writer, key: IdempotencyKey = None, if_match: IfMatch = None
+) -> Sent:
+    return Sent(request, who, key, if_match)
+
+
+WithHeaders = Annotated[Sent, Depends(_sent)]
+
+
 def warehouse_router(on: Infrastructure, warehouse: Warehouse, shipping: Shipping) -> APIRouter:
     """`/v1/fulfillment-orders`."""
     router = APIRouter(prefix="/v1/fulfillment-orders")
+    _add_reads(router, warehouse)
+    _add_handshake(router, on, warehouse)
+    _add_ship(router, shipping)
+    return router
 
-    async def once(
-        request: Request,
-        who: Principal,
-        key: str | None,
-        if_match: str | None,
-        command: commands.WarehouseCommand,
-    ) -> Response:
-        async def do(transaction: Transaction, asked: Asked) -> Reply:
-            seen = await warehouse.do(transaction, asked, command, if_match)
-            return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
-
+def _add_reads(router: APIRouter, warehouse: Warehouse) -> None:
     @router.get("", operation_id="list_fulfillment_orders")
     async def find(
         who: Reader,
@@ -77,92 +90,54 @@ def warehouse_router(on: Infrastructure, warehouse: Warehouse, shipping: Shippin
         seen = await warehouse.read(who.tenant, id)
         return conditions.answer_read(request, seen, seen.version)
 
-    @router.post(
-        "/{id}/accept",
-        operation_id="accept_fulfillment_order",
-        response_model=views.FulfillmentOrder,
-    )
-    async def accept(
-        request: Request,
-        id: str,
-        body: bodies.Accept,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
-    ) -> Response:
+
+def _add_handshake(router: APIRouter, on: Infrastructure, warehouse: Warehouse) -> None:
+    async def once(sent: Sent, command: commands.WarehouseCommand) -> Response:
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            seen = await warehouse.do(transaction, asked, command, sent.if_match)
+            return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
+
+        return await answered_once(
+            sent.request, sent.who, sent.key, store=on.store, ids=on.ids, do=do
+        )
+
+    answers: dict[str, Any] = {"response_model": views.FulfillmentOrder}
+
+    @router.post("/{id}/accept", operation_id="accept_fulfillment_order", **answers)
+    async def accept(id: str, body: bodies.Accept, sent: WithHeaders) -> Response:
         """Take it on."""
-        command = commands.Accept(fulfillment_order_id=id)
-        return await once(request, who, key, if_match, command)
+        return await once(sent, commands.Accept(fulfillment_order_id=id))
 
-    @router.post(
-        "/{id}/reject",
-        operation_id="reject_fulfillment_order",
-        response_model=views.FulfillmentOrder,
-    )
-    async def reject(
-        request: Request,
-        id: str,
-        body: bodies.Reject,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
-    ) -> Response:
+    @router.post("/{id}/reject", operation_id="reject_fulfillment_order", **answers)
+    async def reject(id: str, body: bodies.Reject, sent: WithHeaders) -> Response:
         """Refuse it; its units are looked for elsewhere. Possible until its label is bought."""
-        command = commands.Reject(fulfillment_order_id=id, reason=body.reason)
-        return await once(request, who, key, if_match, command)
+        return await once(sent, commands.Reject(fulfillment_order_id=id, reason=body.reason))
 
-    @router.post(
-        "/{id}/pick", operation_id="pick_fulfillment_order", response_model=views.FulfillmentOrder
-    )
-    async def pick(
-        request: Request,
-        id: str,
-        body: bodies.Pick,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
-    ) -> Response:
+    @router.post("/{id}/pick", operation_id="pick_fulfillment_order", **answers)
+    async def pick(id: str, body: bodies.Pick, sent: WithHeaders) -> Response:
         """Say what was found, for good: what is missing will not ship."""
-        command = commands.Pick(fulfillment_order_id=id, units=body.units)
-        return await once(request, who, key, if_match, command)
+        return await once(sent, commands.Pick(fulfillment_order_id=id, units=body.units))
 
-    @router.post(
-        "/{id}/pack", operation_id="pack_fulfillment_order", response_model=views.FulfillmentOrder
-    )
-    async def pack(
-        request: Request,
-        id: str,
-        body: bodies.Pack,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
-    ) -> Response:
+    @router.post("/{id}/pack", operation_id="pack_fulfillment_order", **answers)
+    async def pack(id: str, body: bodies.Pack, sent: WithHeaders) -> Response:
         """Say which package each picked unit is in."""
         parcels = tuple(
             commands.Parcel(weight_g=one.weight_g, units=one.units) for one in body.packages
         )
-        command = commands.Pack(fulfillment_order_id=id, parcels=parcels)
-        return await once(request, who, key, if_match, command)
+        return await once(sent, commands.Pack(fulfillment_order_id=id, parcels=parcels))
 
+
+def _add_ship(router: APIRouter, shipping: Shipping) -> None:
     @router.post(
         "/{id}/ship", operation_id="ship_fulfillment_order", response_model=views.FulfillmentOrder
     )
-    async def ship(
-        request: Request,
-        id: str,
-        body: bodies.Ship,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
-    ) -> Response:
+    async def ship(id: str, body: bodies.Ship, sent: WithHeaders) -> Response:
         """Buy the label and hand over: answers `shipments` with their tracking numbers.
 
         503: the carrier's answer is not known yet. Send the same again, with the same key.
         """
         command = commands.RequestLabel(fulfillment_order_id=id, service=body.service)
-        return await shipping.ship(request, who, key, command, if_match)
-
-    return router
+        return await shipping.ship(sent.request, sent.who, sent.key, command, sent.if_match)
 
 
 def feed_router(feed: Feed) -> APIRouter:
