@@ -105,3 +105,7 @@ clean: $(STAMP) ## Stop everything and drop its data
 .PHONY: status
 status: $(STAMP) ## Show each process: readiness, restarts, memory
 	@"$(WAYBILL)" status
+
+.PHONY: test
+test: $(STAMP) ## Run every suite; KAFKA=required fails instead of leaving Kafka out
+	@tests/run
