@@ -70,7 +70,7 @@ def _details(findings: Sequence[Finding]) -> list[tuple[str, str]]:
             ("notes", "dim", finding.notes),
         ):
             if told:
-                lines.append((f"\n{finding.guarantee}: {len(told):,} {what}", style))
+                lines.append((f"\n{finding.guarantee} {what}: {len(told):,}", style))
                 lines += [(f"  {one}", style) for one in told[:SHOWN]]
             if len(told) > SHOWN:
                 lines.append((f"  … and {len(told) - SHOWN:,} more", style))
