@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from waybill import home as homes
-from waybill import ports
+from waybill import plan, ports
 from waybill.embedded.account import Account
 
 SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
@@ -44,18 +44,6 @@ class Program:
     @property
     def url(self) -> str:
         return f"http://{ports.HOST}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A program that runs to its end before the others start; what it reads comes by stdin."""
-
-    name: str
-    command: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    stdin: str = ""
-    once: str = ""
-    """A mark; a step whose mark is known from an earlier start is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +104,22 @@ class Shop:
         names = [*SANDBOXES, *(["warehouse"] if self._chosen.warehouse == "sandbox" else [])]
         return [self._sandbox(name) for name in names] + [self._service(name) for name in SERVICES]
 
-    def steps(self) -> list[list[Step]]:
-        """What each service needs done before it starts; the lists may run side by side."""
-        return [self._steps_of(name) for name in SERVICES]
+    def needs(self) -> plan.Plan:
+        """What the databases and the bus need before the programs start."""
+        kafka = self._chosen.bus == "kafka"
+        return plan.Plan(
+            services=[
+                plan.Service(
+                    name=name,
+                    dsn=self._chosen.databases[name],
+                    pepper=self._secrets.get("key-pepper"),
+                    keys=self._keys(name),
+                )
+                for name in SERVICES
+            ],
+            bus_dsn=self._chosen.databases["bus"],
+            kafka_bootstrap=self._chosen.bootstrap if kafka else "",
+        )
 
     def dev_env(self, home: homes.Home) -> dict[str, str]:
         """What people and tools need to use the system."""
@@ -209,23 +210,11 @@ class Shop:
             ready_path="/livez",
         )
 
-    def _steps_of(self, name: str) -> list[Step]:
-        env = self._service_env(name)
-        schema = Step(name=f"{name}-migrate", command=(*python(name), "migrate"), env=env)
-        keys = [(role, role) for role in ROLES]
-        if name == "capture":
-            keys += [(f"{PEER}-{peer}", PEER) for peer in ("fulfillment", "notification")]
-        return [schema, *(self._key_step(name, env, key, role) for key, role in keys)]
-
-    def _key_step(self, service: str, env: dict[str, str], key: str, role: str) -> Step:
-        arguments = ("keys", "add", "--name", key, "--scopes", role, "--secret-stdin")
-        return Step(
-            name=f"{service}-keys-{key}",
-            command=(*python(service), *arguments),
-            env=env,
-            stdin=self.key(key) + "\n",
-            once=f"{service}/{key}",
-        )
+    def _keys(self, service: str) -> list[plan.Key]:
+        names = [(role, role) for role in ROLES]
+        if service == "capture":
+            names += [(f"{PEER}-{peer}", PEER) for peer in ("fulfillment", "notification")]
+        return [plan.Key(name=name, role=role, secret=self.key(name)) for name, role in names]
 
 
 def python(module: str) -> tuple[str, ...]:

@@ -15,17 +15,16 @@ from pathlib import Path
 import psutil
 
 from waybill import home as homes
-from waybill import logfiles, ports, programs, state, stores
+from waybill import logfiles, plan, ports, programs, state, stores
 from waybill.children import Child
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
-from waybill.programs import Program, Step
+from waybill.programs import Program
 
-STEP_TIMEOUT_S = 120.0
+PREPARE_TIMEOUT_S = 120.0
 ROTATE_EVERY_S = 5.0
 ORPHAN_TIMEOUT_S = 25.0
 LOCK_TRIES = 20
 LOCK_EVERY_S = 0.05
-STEPS_AT_ONCE = max(2, os.cpu_count() or 2)
 
 
 class Supervisor:
@@ -82,8 +81,8 @@ class Supervisor:
             await self._start(group, [program])
         if self._stopping.is_set():
             return
-        steps, started, dev_env = await asyncio.to_thread(self._shop, found)
-        await self._take_steps(steps)
+        needed, started, dev_env = await asyncio.to_thread(self._shop, found)
+        await self._prepare(needed)
         await self._start(group, started)
         if self._stopping.is_set():
             return
@@ -91,7 +90,7 @@ class Supervisor:
         self._state.phase = "ready"
         self._tell()
 
-    def _shop(self, found: stores.Stores) -> tuple[list[list[Step]], list[Program], dict[str, str]]:
+    def _shop(self, found: stores.Stores) -> tuple[plan.Plan, list[Program], dict[str, str]]:
         """The system's own programs, now that the stores run."""
         secrets = programs.Secrets(self._home)
         chosen = programs.Chosen(
@@ -111,7 +110,7 @@ class Supervisor:
         for program in started:
             if program.name not in programs.SERVICES:
                 (data / program.name).mkdir(parents=True, exist_ok=True)
-        return shop.steps(), started, shop.dev_env(self._home)
+        return shop.needs(), started, shop.dev_env(self._home)
 
     async def _start(self, group: asyncio.TaskGroup, started: Sequence[Program]) -> None:
         """Start programs together and wait until each was ready once."""
@@ -144,52 +143,40 @@ class Supervisor:
         for child in children:
             child.no_longer()
 
-    async def _take_steps(self, lists: list[list[Step]]) -> None:
-        """Take the steps of each list in order, a few lists at a time."""
-        slots = asyncio.Semaphore(STEPS_AT_ONCE)
-        marks = self._home.run / "steps.json"
-        done = homes.read_json(marks)
-
-        async def take(steps: list[Step]) -> None:
-            async with slots:
-                for step in steps:
-                    known = step.once and done.get(step.once) == step.stdin
-                    if known or self._stopping.is_set():
-                        continue
-                    await self._take(step)
-                    if step.once:
-                        done[step.once] = step.stdin
-
-        try:
-            await asyncio.gather(*(take(steps) for steps in lists))
-        finally:
-            homes.write_json(marks, done, mode=0o600)
-
-    async def _take(self, step: Step) -> None:
-        log = self._home.log(step.name.split("-", 1)[0])
+    async def _prepare(self, needed: plan.Plan) -> None:
+        """Schemas, keys and topics, by a process of its own: it may be ended at any time."""
+        if self._stopping.is_set():
+            return
+        log = self._home.log("prepare")
         with log.open("ab") as out:
             process = await asyncio.create_subprocess_exec(
-                *step.command,
+                *programs.python("waybill.preparing"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=out,
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=self._home.path,
-                env={**os.environ, **step.env},
                 start_new_session=True,
             )
-            try:
-                async with asyncio.timeout(STEP_TIMEOUT_S):
-                    await process.communicate(step.stdin.encode())
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        if process.returncode != 0:
+        ending = asyncio.ensure_future(self._end_when_stopping(process))
+        try:
+            async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                await process.communicate(needed.model_dump_json().encode())
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        finally:
+            ending.cancel()
+        if process.returncode != 0 and not self._stopping.is_set():
             raise Failure(
-                f"{step.name} failed with exit code {process.returncode}.",
-                f"Its log is {log}.",
+                f"The databases could not be prepared (exit code {process.returncode}).",
+                f"The log is {log}.",
                 code=UNAVAILABLE,
                 lines=tuple(logfiles.tail(log, 15)),
             )
+
+    async def _end_when_stopping(self, process: asyncio.subprocess.Process) -> None:
+        await self._stopping.wait()
+        process.kill()
 
     async def _bring_down(self) -> None:
         if self._state.phase != "failed":

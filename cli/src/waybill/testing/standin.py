@@ -35,10 +35,8 @@ def install(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """One start of a stand-in: its arguments, its stdin if it read any, its variables."""
+    """One start of a stand-in: its variables."""
 
-    arguments: list[str]
-    stdin: str
     env: dict[str, str]
 
 
@@ -50,18 +48,15 @@ def seen(folder: Path, name: str) -> list[Start]:
 
 
 def main(name: str) -> None:
-    arguments = sys.argv[1:]
-    given = sys.stdin.read() if "--secret-stdin" in arguments else ""
     prefix = f"{name.upper()}_"
     env = {key: value for key, value in os.environ.items() if key.startswith(prefix)}
     file = Path(__file__).parent / "seen" / f"{name}.jsonl"
     file.parent.mkdir(exist_ok=True)
     with file.open("a") as out:
-        out.write(json.dumps({"arguments": arguments, "stdin": given, "env": env}) + "\n")
+        out.write(json.dumps({"env": env}) + "\n")
     if os.environ.get("STANDIN_BROKEN") == name:
         sys.exit(f"{name} is broken on purpose")
-    if not arguments:
-        _serve(int(env[f"{prefix}PORT"]))
+    _serve(int(env[f"{prefix}PORT"]))
 
 
 class _Ready(BaseHTTPRequestHandler):
