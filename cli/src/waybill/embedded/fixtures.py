@@ -95,6 +95,20 @@ def kafka_bootstrap(request: pytest.FixtureRequest) -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def need_kafka(config: pytest.Config, folder: Path) -> None:
+    """Let a test go on only where `waybill up` can have a broker of its own.
+
+    `folder` is for what it takes to find out. With KAFKA=required in the environment none is a
+    failure, else the test is skipped.
+    """
+    way = kafka.choose("")
+    try:
+        kafka.EmbeddedKafka(folder, way).prepare()
+    except Failure as failure:
+        _without_kafka(config, failure)
+    _used(config, "kafka of whole systems", str(way))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
