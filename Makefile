@@ -79,7 +79,10 @@ lint: $(STAMP) ## Check style and format
 
 .PHONY: types
 types: $(STAMP) ## Check types, tests included
-	@$(BIN)/mypy libs services sandboxes cli tests
+	@$(BIN)/mypy $(addsuffix /src,$(MEMBERS))
+	@for tests in $(wildcard $(addsuffix /tests,$(MEMBERS)) tests/*/); do \
+		$(BIN)/mypy $$tests || exit 1; \
+	done  # one run per folder: test modules of the same name coexist, packages they are not
 
 .PHONY: fmt
 fmt: $(STAMP) ## Format, and mend what ruff can mend
@@ -109,3 +112,27 @@ status: $(STAMP) ## Show each process: readiness, restarts, memory
 .PHONY: test
 test: $(STAMP) ## Run every suite; KAFKA=required fails instead of leaving Kafka out
 	@tests/run
+
+# --- images and Kubernetes ----------------------------------------------------------------
+
+BASE ?= python:3.11-slim
+DOCKER ?= docker
+VERSION ?= dev
+IMAGES := $(notdir $(SERVICES)) sandboxes
+
+.PHONY: images
+images: ## Build every image (BASE=any image with Python and venv, BUILD_ARGS=…)
+	@for name in $(IMAGES); do \
+		file=services/$$name/Dockerfile; [ -e $$file ] || file=$$name/Dockerfile; \
+		begun=$$SECONDS; \
+		DOCKER_BUILDKIT=1 "$(DOCKER)" build --quiet --build-arg BASE="$(BASE)" \
+			--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+			$(BUILD_ARGS) --file $$file --tag waybill/$$name:$(VERSION) . >/dev/null || exit 1; \
+		printf '%-28s %4d s  %sB\n' waybill/$$name:$(VERSION) $$((SECONDS - begun)) \
+			"$$("$(DOCKER)" image inspect --format '{{.Size}}' waybill/$$name:$(VERSION) \
+				| numfmt --to=si)"; \
+	done
+
+.PHONY: k8s
+k8s: $(STAMP) ## Render the Kubernetes manifests and check them
+	@$(BIN)/pytest tests/deploy

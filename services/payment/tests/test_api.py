@@ -8,14 +8,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from payment import bootstrap, callbacks, service
+from payment import bootstrap, service
 from payment.adapters.gateway_memory import MemoryGateway
 from payment.service import PAYMENT
 from payment.settings import Settings
 from waybill_events.event import LineQuantity
 from waybill_events.payment import PaymentInitiated, PricedLine
 from waybill_runtime.decider import Intent
-from waybill_runtime.http import auth
+from waybill_runtime.http import auth, signatures
 from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome
@@ -91,7 +91,7 @@ class Rig:
         headers = {
             "Webhook-Id": id_,
             "Webhook-Timestamp": stamp,
-            "Webhook-Signature": callbacks.sign(secret, id_, stamp, body.encode()),
+            "Webhook-Signature": signatures.sign(secret, id_, stamp, body.encode()),
         }
         return await self.http.post("/v1/callbacks/gateway", content=body, headers=headers)
 

@@ -73,18 +73,6 @@ class RandomIds:
         return self._random.random()
 
 
-def suffix(prefixed: str) -> str:
-    """The part that an order's ids share: `ffo_X-1` → `X`.
-
-    Raises:
-        ValueError: the text is not a prefixed id.
-    """
-    _, separator, rest = prefixed.partition("_")
-    if not separator or not rest:
-        raise ValueError(f"{prefixed!r} is not a prefixed id")
-    return rest.partition("-")[0]
-
-
 def secret(prefix: str) -> str:
     """A new secret `<prefix>_<43 characters>` of 256 random bits; shown once, never logged."""
     return f"{prefix}_{secrets.token_urlsafe(32)}"

@@ -13,10 +13,10 @@ from capture.decider import commands
 from waybill_events import capture, codec
 from waybill_events.envelope import Recorded, StreamId
 from waybill_events.event import Event
+from waybill_events.identity import suffix
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http.problem import FieldError, Refused
-from waybill_runtime.ids import suffix
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Answer, ClaimedJob, Document, Job, Transaction
 from waybill_runtime.work import Asked, Work, caused_by

@@ -4,9 +4,9 @@ from capture import bodies
 from capture.service import RECIPIENT, RECIPIENTS, Tokens
 from waybill_events import capture
 from waybill_events.envelope import StreamId
+from waybill_events.identity import suffix
 from waybill_runtime.decider import Intent
 from waybill_runtime.http.problem import Refused
-from waybill_runtime.ids import suffix
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked, Work

@@ -7,19 +7,19 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from fulfillment import bodies, callbacks, views
+from fulfillment import bodies, views
 from fulfillment.decider import commands
 from fulfillment.feed import Feed
 from fulfillment.parcels import NotDispatched, Parcels, UnknownShipment, callback_cause
 from fulfillment.ports import CarrierUnavailable
 from fulfillment.service import Warehouse
 from fulfillment.shipping import Shipping
-from waybill_runtime.http import conditions
+from waybill_events.identity import suffix
+from waybill_runtime.http import conditions, signatures
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
 from waybill_runtime.http.problem import Refused
-from waybill_runtime.ids import suffix
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
@@ -171,9 +171,9 @@ def callback_router(on: Infrastructure, parcels: Parcels, secret: str) -> APIRou
     async def carrier(request: Request) -> Response:
         """A parcel was seen: the carrier is asked where, and that is noted. May come twice."""
         body = await request.body()
-        callback_id = callbacks.verify(secret, request.headers, body, on.clock.now())
+        callback_id = signatures.verify(secret, request.headers, body, on.clock.now())
         try:
-            hint = callbacks.Hint.model_validate_json(body)
+            hint = bodies.Hint.model_validate_json(body)
         except ValidationError as error:
             detail = "Send a JSON object with `reference`, our shipment's id."
             raise Refused(422, "invalid-request", detail) from error

@@ -121,3 +121,13 @@ class FeedPage(BaseModel):
     data: list[dict[str, Any]]
     next_cursor: str
     has_more: bool
+
+
+class Hint(BaseModel):
+    """What we take from a callback: which shipment to look up. The rest is the look-up's."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    reference: str = Field(
+        pattern=r"^shp_[0-9a-z]{1,64}-[0-9]{1,4}$", description="Our shipment's id."
+    )

@@ -1,13 +1,14 @@
 """Which facts a customer is told of, with which template, through which channels."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from notification.decider import Tell
 from waybill_events import capture, fulfillment, payment
 from waybill_events.envelope import Recorded
-from waybill_events.event import Event
+from waybill_events.event import Allocation, Event, LineQuantity
+from waybill_events.identity import suffix
 from waybill_events.notification import NotificationDecided
-from waybill_runtime.ids import suffix
 
 Channels = Mapping[str, Sequence[str]]
 """Channels by template."""
@@ -87,10 +88,20 @@ def _details(event: Event) -> Mapping[str, str]:
             return {"carrier": event.carrier, "tracking_numbers": numbers}
         case payment.PaymentRefunded():
             return {"amount_minor": str(event.amount_minor), "currency": event.currency}
+        case capture.OrderConfirmed():
+            total = {"amount_minor": str(event.authorized_minor), "currency": event.currency}
+            return {**total, **_units(event.allocations)}
         case capture.OrderLinesCancelled():
-            units = {part.line_id: str(part.quantity) for part in event.lines[:50]}
-            return {"reason": event.reason, **units}
+            return {"reason": event.reason, **_units(event.lines)}
         case capture.OrderRejected() | capture.OrderExpired() | capture.OrderCancelled():
             return {"reason": event.reason}
         case _:
             return {}
+
+
+def _units(parts: Iterable[LineQuantity | Allocation]) -> Mapping[str, str]:
+    """Units by line: what an order was confirmed with may be less than was ordered."""
+    sums: Counter[str] = Counter()
+    for part in parts:
+        sums[part.line_id] += part.quantity
+    return {line_id: str(quantity) for line_id, quantity in sums.items()}

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from payment import bodies, callbacks
+from payment import bodies
 from payment.payments import Payments
-from waybill_runtime.http import conditions
+from waybill_runtime.http import conditions, signatures
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import IfMatch
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
@@ -68,8 +68,8 @@ def callbacks_router(on: Infrastructure, payments: Payments, secret: str) -> API
     async def hear(request: Request) -> Response:
         """A signed hint that something was decided. Whatever it says is looked up, not believed."""
         body = await request.body()
-        callback_id = callbacks.verify(secret, request.headers, body, on.clock.now())
-        if (hint := callbacks.read(body)) is not None:
+        callback_id = signatures.verify(secret, request.headers, body, on.clock.now())
+        if (hint := bodies.read_hint(body)) is not None:
             await payments.hear(callback_id, hint.order_id, hint.idempotency_key)
         return Response(status_code=204)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class RefundPayment(BaseModel):
@@ -56,3 +56,23 @@ class PaymentView(BaseModel):
     reason: str | None
     operations: list[OperationView]
     created_at: datetime
+
+
+class Hint(BaseModel):
+    """What we take from a callback: which call to look up. The rest is the look-up's."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    idempotency_key: str = Field(pattern=r"^ord_[0-9a-z]{1,64}:[0-9a-z_:-]{1,150}$")
+
+    @property
+    def order_id(self) -> str:
+        return self.idempotency_key.partition(":")[0]
+
+
+def read_hint(body: bytes) -> Hint | None:
+    """The hint in a callback's body; None when it speaks of no call of ours."""
+    try:
+        return Hint.model_validate_json(body)
+    except ValidationError:
+        return None

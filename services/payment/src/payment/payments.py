@@ -7,9 +7,9 @@ from payment.decider import commands
 from payment.service import PAYMENT
 from waybill_events import codec
 from waybill_events.envelope import DEFAULT_TENANT, StreamId
+from waybill_events.identity import suffix
 from waybill_runtime.decider import Intent
 from waybill_runtime.http.problem import Refused
-from waybill_runtime.ids import suffix
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Answer, Stream, Transaction
 from waybill_runtime.work import Asked, Work

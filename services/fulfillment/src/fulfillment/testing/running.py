@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from fulfillment import bootstrap, callbacks
+from fulfillment import bootstrap
 from fulfillment.adapters.carrier_memory import MemoryCarrier
 from fulfillment.adapters.recipients_memory import MemoryRecipients
 from fulfillment.deadlines import Deadlines
@@ -24,6 +24,7 @@ from waybill_runtime.adapters.memory.broker import MemoryBroker
 from waybill_runtime.adapters.memory.bus import MemoryBus
 from waybill_runtime.adapters.memory.store import MemoryDatabase, MemoryStore
 from waybill_runtime.bus import Delivery, Partition, partition_of
+from waybill_runtime.http import signatures
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
@@ -237,7 +238,7 @@ class Running:
         headers = {
             "Webhook-Id": id_,
             "Webhook-Timestamp": timestamp,
-            "Webhook-Signature": callbacks.sign(secret, id_, timestamp, body),
+            "Webhook-Signature": signatures.sign(secret, id_, timestamp, body),
             "Content-Type": "application/json",
         }
         return await self.client.post("/v1/callbacks/carrier", content=body, headers=headers)

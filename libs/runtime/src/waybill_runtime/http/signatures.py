@@ -1,4 +1,4 @@
-"""The gateway's callbacks: signed (Standard Webhooks, version 1), and believed only as a hint."""
+"""Signed callbacks: Standard Webhooks 1.0, symmetric signatures of version 1."""
 
 import base64
 import binascii
@@ -7,36 +7,14 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from waybill_runtime.http.problem import Refused
 
 TOLERANCE_S = 300
 ID_LENGTH_MAX = 200
 
 
-class Hint(BaseModel):
-    """What we take from a callback: which call to look up. The rest is the look-up's."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    idempotency_key: str = Field(pattern=r"^ord_[0-9a-z]{1,64}:[0-9a-z_:-]{1,150}$")
-
-    @property
-    def order_id(self) -> str:
-        return self.idempotency_key.partition(":")[0]
-
-
-def read(body: bytes) -> Hint | None:
-    """The hint in a callback's body; None when it speaks of no call of ours."""
-    try:
-        return Hint.model_validate_json(body)
-    except ValidationError:
-        return None
-
-
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
-    """The id of a callback that the gateway signed within the last five minutes.
+    """The id of a callback that the holder of the secret signed within the last five minutes.
 
     Raises:
         Refused: 401, it did not.
