@@ -1,5 +1,6 @@
 """E-mail over SMTP. A relay keeps no idempotency keys: a crash after DATA may send twice."""
 
+from email.headerregistry import Address
 from email.message import EmailMessage
 
 import aiosmtplib
@@ -19,21 +20,20 @@ class SmtpChannel:
         self._timeout_s = timeout_s
 
     async def send(self, message: Outgoing) -> str:
-        mail = EmailMessage()
-        mail["From"] = self._sender
-        mail["To"] = message.to
-        mail["Subject"] = message.subject
-        mail["Message-ID"] = f"<{message.message_id}@waybill>"
-        mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(message.text)
-        if message.html is not None:
-            mail.add_alternative(message.html, subtype="html")
+        mail = self._mail(message)
         try:
             _, answer = await aiosmtplib.send(
-                mail, hostname=self._host, port=self._port, timeout=self._timeout_s
+                mail,
+                recipients=[message.to],
+                hostname=self._host,
+                port=self._port,
+                timeout=self._timeout_s,
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
-            raise ChannelRefused("the address was refused") from error
+            code = error.recipients[0].code
+            if code >= PERMANENT:
+                raise ChannelRefused(f"the address was refused, SMTP {code}") from error
+            raise ChannelUnavailable(f"the address was put off, SMTP {code}") from error
         except aiosmtplib.SMTPResponseException as error:
             if error.code >= PERMANENT:
                 raise ChannelRefused(f"SMTP {error.code}") from error
@@ -41,6 +41,23 @@ class SmtpChannel:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise ChannelUnavailable(type(error).__name__) from error
         return answer[:200]
+
+    def _mail(self, message: Outgoing) -> EmailMessage:
+        """The message as a mail to exactly one address, whatever that address's text says."""
+        try:
+            to = Address(addr_spec=message.to)
+        except ValueError as error:
+            raise ChannelRefused("this is no address of one mailbox") from error
+        mail = EmailMessage()
+        mail["From"] = self._sender
+        mail["To"] = to
+        mail["Subject"] = message.subject
+        mail["Message-ID"] = f"<{message.message_id}@waybill>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(message.text)
+        if message.html is not None:
+            mail.add_alternative(message.html, subtype="html")
+        return mail
 
     async def close(self) -> None:
         """Nothing is kept open."""
