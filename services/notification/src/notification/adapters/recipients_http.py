@@ -1,12 +1,15 @@
 """The recipient vault of capture over HTTP, remembered for a minute at most."""
 
 import httpx
+from pydantic import TypeAdapter, ValidationError
 
 from notification.ports import Recipient, RecipientErased, RecipientsUnavailable
 from waybill_runtime.clock import Clock
 
 REMEMBER_S = 60.0
 REMEMBERED_MAX = 5_000
+
+_RECIPIENT = TypeAdapter(Recipient)
 
 
 class HttpRecipients:
@@ -41,14 +44,10 @@ class HttpRecipients:
             raise RecipientErased(recipient_ref)
         if response.status_code != 200:
             raise RecipientsUnavailable(f"HTTP {response.status_code}")
-        body = response.json()
-        recipient = Recipient(
-            name=body["name"],
-            locale=body["locale"],
-            email=body["email"],
-            phone=body["phone"],
-            tracking_url=body["tracking_url"],
-        )
+        try:
+            recipient = _RECIPIENT.validate_json(response.content)
+        except ValidationError as error:
+            raise RecipientsUnavailable("an answer that is no recipient") from error
         if len(self._remembered) >= REMEMBERED_MAX:
             self._remembered.clear()
         self._remembered[recipient_ref] = (now_s, recipient)
