@@ -17,7 +17,8 @@ from waybill_runtime.work import Asked
 
 Reader = Annotated[Principal, Depends(requires("notifications:read"))]
 Writer = Annotated[Principal, Depends(requires("notifications:write"))]
-CustomerRef = Annotated[str, Path(min_length=1, max_length=64)]
+CustomerRef = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Filter = Annotated[str | None, Query(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
@@ -53,24 +54,22 @@ def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
         """Allow or refuse a channel; messages not sent yet obey it too."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
-            _, version = await notifications.preferences(who.tenant, customer_ref)
-            conditions.check_match(if_match, version)
             wanted = decider.SetPreference(
                 customer_ref=customer_ref, channel=body.channel, allowed=body.allowed
             )
-            channels = await notifications.prefer(transaction, asked, wanted)
+            channels, version = await notifications.prefer(transaction, asked, wanted, if_match)
             view = bodies.PreferencesView(
-                customer_ref=customer_ref, channels=dict(channels), version=version + 1
+                customer_ref=customer_ref, channels=dict(channels), version=version
             )
-            return Reply(200, view)
+            return Reply(200, view, {"ETag": conditions.etag(version)})
 
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
 
     @routes.get("/deliveries", operation_id="list_deliveries")
     async def deliveries(
         who: Reader,
-        order_id: Annotated[str | None, Query(max_length=64)] = None,
-        status: Annotated[str | None, Query(max_length=20)] = None,
+        order_id: Filter = None,
+        status: Filter = None,
         cursor: Cursor = None,
         limit: Limit = conditions.PAGE,
     ) -> bodies.DeliveryPage:

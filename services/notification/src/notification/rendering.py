@@ -2,12 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 
-from babel.numbers import format_currency, get_currency_precision
+from babel import Locale, UnknownLocaleError
+from babel.numbers import format_currency
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 LANGUAGES = ("en", "de")
+
+_DIGITS_OF: Mapping[int, tuple[str, ...]] = {
+    0: (
+        *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
+        *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+    ),
+    3: ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"),
+    4: ("CLF", "UYW"),
+}
+_DIGITS = {code: digits for digits, codes in _DIGITS_OF.items() for code in codes}
+"""Digits of the minor unit where ISO 4217 says other than 2; the CLDR's own are for cash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +48,23 @@ def language(locale: str) -> str:
 
 
 def money(amount_minor: int, currency: str, locale: str) -> str:
-    """An amount as people of that locale write it."""
-    exponent = get_currency_precision(currency)
-    return format_currency(amount_minor / 10**exponent, currency, locale=locale.replace("-", "_"))
+    """An amount, to the minor unit, as readers of that message write it."""
+    known = _locale(locale)
+    digits = _DIGITS.get(currency, 2)
+    pattern = known.currency_formats["standard"].pattern
+    exact = pattern.replace("0.00", f"0.{'0' * digits}" if digits else "0")
+    amount = Decimal(amount_minor).scaleb(-digits)
+    return format_currency(amount, currency, exact, locale=known, currency_digits=False)
+
+
+def _locale(locale: str) -> Locale:
+    """The reader's own locale where the message is in its language, else the message's."""
+    ours = language(locale)
+    try:
+        known = Locale.parse(locale, sep="-")
+    except (UnknownLocaleError, ValueError):
+        return Locale.parse(ours)
+    return known if known.language == ours else Locale.parse(ours)
 
 
 def render(template: str, locale: str, values: Mapping[str, object]) -> Rendered:

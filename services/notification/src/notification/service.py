@@ -18,14 +18,15 @@ from waybill_events.envelope import DEFAULT_TENANT, Recorded
 from waybill_events.event import Event
 from waybill_runtime.consumer import Handler, Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.http import conditions
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome, backoff_s
 from waybill_runtime.store import ClaimedJob, Job, Transaction
 from waybill_runtime.work import Asked, Work, caused_by
 
 SEND = "notification.send"
-TRIES = 12
-"""Then the message has failed: with the backoff of jobs that is after about ten minutes."""
+TRIES = 60
+"""Then the message has failed: with the backoff of jobs that is after about forty minutes."""
 
 BY_DEFAULT: Mapping[str, bool] = {"email": True, "sms": True, "chat": False}
 """Whether a channel is used for customers who have not said."""
@@ -134,8 +135,8 @@ class Sender:
         async with self._on.store.reading() as reading:
             work = Work(reading, now=self._on.store.now(), ids=self._on.ids)
             await work.load(PREFERENCES, [customer_ref], lock=False)
-            said = dict(work.state(PREFERENCES, customer_ref))
-        return bool(said.get(channel, BY_DEFAULT.get(channel, False)))
+            said, _ = _said(work, customer_ref)
+        return said.get(channel, BY_DEFAULT.get(channel, False))
 
 
 def _outgoing(
@@ -144,23 +145,20 @@ def _outgoing(
     recipient: Recipient,
     address: str,
 ) -> Outgoing:
-    names = {line_id: name for line_id, _, name in facts.lines}
     details = told.details
-    locale = recipient.locale
-    refund = ""
-    if told.template == "refunded":
-        refund = rendering.money(int(details["amount_minor"]), details["currency"], locale)
+    amount = ""
+    if "amount_minor" in details:
+        amount_minor = int(details["amount_minor"])
+        amount = rendering.money(amount_minor, details["currency"], recipient.locale)
     values = {
         "name": recipient.name,
         "number": facts.external_ref or told.order_id,
-        "total": rendering.money(facts.total_minor, facts.currency, locale),
-        "lines": [(quantity, name) for _, quantity, name in facts.lines],
-        "missing": [(units, names[line]) for line, units in details.items() if line in names],
+        "amount": amount,
+        "lines": [(details[id_], name) for id_, name in facts.names.items() if id_ in details],
         "details": details,
-        "refund": refund,
         "tracking_url": recipient.tracking_url,
     }
-    rendered = rendering.render(told.template, locale, values)
+    rendered = rendering.render(told.template, recipient.locale, values)
     if told.channel == "email":
         return Outgoing(
             message_id=told.message_id,
@@ -173,6 +171,12 @@ def _outgoing(
     return Outgoing(message_id=told.message_id, to=address, subject="", text=brief)
 
 
+def _said(work: Work, customer_ref: str) -> tuple[Mapping[str, bool], int]:
+    """Every channel, allowed or not, and the version of what was said."""
+    said = dict(work.state(PREFERENCES, customer_ref))
+    return {**BY_DEFAULT, **said}, work.version(PREFERENCES, customer_ref)
+
+
 class Notifications:
     """Preferences and the delivery log."""
 
@@ -180,15 +184,24 @@ class Notifications:
         self._on = on
 
     async def prefer(
-        self, transaction: Transaction, asked: Asked, wanted: decider.SetPreference
-    ) -> Mapping[str, bool]:
-        """Note what a customer wants; answers every channel as it stands now."""
+        self,
+        transaction: Transaction,
+        asked: Asked,
+        wanted: decider.SetPreference,
+        if_match: str | None,
+    ) -> tuple[Mapping[str, bool], int]:
+        """Note what a customer wants; answers every channel as it stands now, and the version.
+
+        Raises:
+            Refused: 428 without a condition, 412 when something was said since.
+        """
         now, ids = self._on.store.now(), self._on.ids
         work = Work(transaction, now=now, ids=ids, tenant=asked.tenant)
         await work.load(PREFERENCES, [wanted.customer_ref])
+        conditions.check_match(if_match, work.version(PREFERENCES, wanted.customer_ref))
         work.execute(Intent(PREFERENCES, wanted.customer_ref, wanted), asked.cause)
         await work.flush()
-        return {**BY_DEFAULT, **dict(work.state(PREFERENCES, wanted.customer_ref))}
+        return _said(work, wanted.customer_ref)
 
     async def preferences(self, tenant: str, customer_ref: str) -> tuple[Mapping[str, bool], int]:
         """Every channel, allowed or not, and the version of what was said."""
@@ -196,8 +209,7 @@ class Notifications:
             now, ids = self._on.store.now(), self._on.ids
             work = Work(reading, now=now, ids=ids, tenant=tenant)
             await work.load(PREFERENCES, [customer_ref], lock=False)
-            said = dict(work.state(PREFERENCES, customer_ref))
-            return {**BY_DEFAULT, **said}, work.version(PREFERENCES, customer_ref)
+            return _said(work, customer_ref)
 
     async def deliveries(
         self, tenant: str, filters: Mapping[str, str], after: str | None, limit: int

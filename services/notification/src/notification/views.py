@@ -11,14 +11,12 @@ from waybill_runtime.projector import View
 
 
 class OrderFacts(BaseModel):
-    """What every message about an order may say."""
+    """What every message about an order may say; amounts and units come with each event."""
 
     external_ref: str | None
     customer_ref: str | None
-    currency: str
-    total_minor: int
-    lines: tuple[tuple[str, int, str], ...]
-    """(line id, quantity, name) of each line."""
+    names: Mapping[str, str]
+    """The name of each line's goods, by line id, in the order's own sequence."""
 
 
 def _facts(_: OrderFacts | None, __: Recorded, event: Event) -> OrderFacts | None:
@@ -27,9 +25,7 @@ def _facts(_: OrderFacts | None, __: Recorded, event: Event) -> OrderFacts | Non
     return OrderFacts(
         external_ref=event.external_ref,
         customer_ref=event.customer_ref,
-        currency=event.currency,
-        total_minor=event.total_minor,
-        lines=tuple((line.line_id, line.quantity, line.name) for line in event.lines),
+        names={line.line_id: line.name for line in event.lines},
     )
 
 
