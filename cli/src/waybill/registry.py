@@ -4,15 +4,17 @@ import importlib
 import os
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from waybill import home as homes
 from waybill import programs
 from waybill.failure import NOT_FOUND, USAGE, Failure
 from waybill.system import System
-from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.projector import AnyView, View
-from waybill_runtime.service import Blueprint
+
+if TYPE_CHECKING:
+    from waybill_runtime.infrastructure import Infrastructure
+    from waybill_runtime.projector import AnyView
+    from waybill_runtime.service import Blueprint
 
 SERVICES = programs.SERVICES
 
@@ -32,17 +34,19 @@ def services(only: str | None) -> Sequence[str]:
     return (only,)
 
 
-def views(service: str) -> Sequence[AnyView]:
+def views(service: str) -> "Sequence[AnyView]":
     """Every view that a service keeps, by name.
 
     Raises:
         Failure: the service is not installed.
     """
+    from waybill_runtime.projector import View
+
     found = vars(_room(service, "views")).values()
     return sorted((value for value in found if isinstance(value, View)), key=lambda view: view.name)
 
 
-def find_view(name: str, only: str | None = None) -> tuple[str, AnyView]:
+def find_view(name: str, only: str | None = None) -> "tuple[str, AnyView]":
     """The service that keeps a view, and the view.
 
     Raises:
@@ -58,7 +62,7 @@ def find_view(name: str, only: str | None = None) -> tuple[str, AnyView]:
     return found[0]
 
 
-def compose(service: str, system: System, on: Infrastructure) -> Blueprint:
+def compose(service: str, system: System, on: "Infrastructure") -> "Blueprint":
     """A service as its own composition root puts it together; owed the blueprint's `close`.
 
     Its settings come from the environment, else from what the home knows.

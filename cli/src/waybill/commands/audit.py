@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from waybill import show, system
-from waybill.audit import gather, oracles, report
 from waybill.commands.options import HomeOption, JsonFlag
 from waybill.failure import FAILED
 
@@ -29,6 +28,8 @@ def audit(
     Reads only, but for a second generation of each view, which is built, compared and dropped.
     Orders may flow meanwhile. Clients' ledgers are `ledger/*.jsonl` in the home.
     """
+    from waybill.audit import gather, oracles, report
+
     found = system.find(home)
     with show.err.status("auditing") as status:
         tell = status.update if show.err.is_terminal else _quiet

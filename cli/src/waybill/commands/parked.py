@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,10 +13,11 @@ from rich.table import Table
 from waybill import registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
 from waybill.failure import CONFLICT, FAILED, NOT_FOUND, USAGE, Failure
-from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.service import Service
 from waybill_runtime.store import Parked
-from waybill_runtime.unpark import Busy, NotParked, Retried, Unparking
+
+if TYPE_CHECKING:
+    from waybill_runtime.infrastructure import Infrastructure
+    from waybill_runtime.unpark import Retried, Unparking
 
 app = typer.Typer(name="parked", help="Deliveries that wait for a person.", no_args_is_help=True)
 PAGE = 500
@@ -142,7 +143,7 @@ def _whole(service: str, parked: Parked) -> dict[str, object]:
     }
 
 
-async def all_parked(on: Infrastructure, service: str) -> AsyncIterator[Parked]:
+async def all_parked(on: "Infrastructure", service: str) -> AsyncIterator[Parked]:
     """Everything that a service has parked, oldest first."""
     after = 0
     async with on.store.reading() as reading:
@@ -188,39 +189,39 @@ async def _owners(found: system.System, names: Sequence[str], key: str) -> list[
 
 
 @asynccontextmanager
-async def _unparking(found: system.System, name: str) -> AsyncIterator[Unparking]:
+async def _unparking(found: system.System, name: str) -> "AsyncIterator[Unparking]":
     """The parked deliveries of a service, with its own handler and views."""
+    from waybill_runtime.service import Service
+    from waybill_runtime.unpark import Busy, NotParked, Unparking
+
     async with found.connect(name) as on:
         blueprint = registry.compose(name, found, on)
+        service = Service(blueprint, on)
         try:
-            yield unparking(Service(blueprint, on), on)
+            yield Unparking(
+                name,
+                handles=service.handles,
+                handler=service.handler,
+                store=on.store,
+                ids=on.ids,
+                strict=blueprint.strict,
+            )
         except Busy as busy:
             raise Failure(f"{busy}.", "Try again when that has ended.", code=CONFLICT) from busy
+        except NotParked as gone:
+            what = f"Somebody else has just taken up {gone}."
+            raise Failure(what, "See `waybill parked list`.", code=NOT_FOUND) from gone
         finally:
             await blueprint.close()
 
 
-def unparking(service: Service, on: Infrastructure) -> Unparking:
-    """The parked deliveries of a service that is put together."""
-    blueprint = service.blueprint
-    return Unparking(
-        blueprint.name,
-        handles=service.handles,
-        handler=service.handler,
-        store=on.store,
-        ids=on.ids,
-        strict=blueprint.strict,
-    )
-
-
-async def _retry(found: system.System, names: Sequence[str], key: str) -> list[tuple[str, Retried]]:
+async def _retry(
+    found: system.System, names: Sequence[str], key: str
+) -> "list[tuple[str, Retried]]":
     answers = []
     for name in await _owners(found, names, key):
         async with _unparking(found, name) as parked:
-            try:
-                answers.append((name, await parked.retry(key)))
-            except NotParked:
-                continue  # taken up by somebody else since we looked
+            answers.append((name, await parked.retry(key)))
     return answers
 
 
@@ -234,8 +235,5 @@ async def _discard(
         )
     async with _unparking(found, owners[0]) as parked:
         actor = f"staff:{getpass.getuser()}"
-        try:
-            gone = await parked.discard(key, reason=reason, actor=actor, whole_key=whole_key)
-        except NotParked:
-            gone = ()
+        gone = await parked.discard(key, reason=reason, actor=actor, whole_key=whole_key)
     return owners[0], gone

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.progress import (
@@ -18,17 +18,20 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from waybill import rebuilding, registry, show, system
+from waybill import registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
 from waybill.failure import FAILED
-from waybill_runtime import rebuild as runtime
-from waybill_runtime.projector import AnyView
+
+if TYPE_CHECKING:
+    from waybill import rebuilding
+    from waybill_runtime import rebuild as runtime
+    from waybill_runtime.projector import AnyView
 
 app = typer.Typer(name="projections", help="Read models.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="A view, as `projections list` names it.")]
 OptionalName = Annotated[str | None, typer.Argument(help="One view; else all of them.")]
 
-Owned = tuple[str, AnyView]
+Owned: TypeAlias = "tuple[str, AnyView]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +102,15 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _told(service: str, compared: runtime.Comparison) -> str:
+def _told(service: str, compared: "runtime.Comparison") -> str:
     verdict = "equal" if compared.equal else "DIFFERS"
     hashes = f"live {compared.live_hash} rebuilt {compared.rebuilt_hash}"
     return f"{service} {compared.view} {verdict} {compared.documents} documents {hashes}"
 
 
 async def _rows(found: system.System, names: Sequence[str]) -> list[Row]:
+    from waybill import rebuilding
+
     rows = []
     for name in names:
         async with found.connect(name) as on:
@@ -128,7 +133,9 @@ async def _rows(found: system.System, names: Sequence[str]) -> list[Row]:
 
 async def _build(
     found: system.System, owned: Sequence[Owned], *, switch: bool
-) -> list[runtime.Comparison]:
+) -> "list[runtime.Comparison]":
+    from waybill import rebuilding
+
     compared = []
     for service, view in owned:
         async with found.connect(service) as on:
@@ -145,7 +152,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(what: str) -> Iterator[rebuilding.Tell]:
+def progress(what: str) -> "Iterator[rebuilding.Tell]":
     """A bar on stderr with rate and time left; elsewhere than in a terminal, one line per 10 %."""
     if not show.err.is_terminal:
         yield _lines(what)
@@ -158,16 +165,16 @@ def progress(what: str) -> Iterator[rebuilding.Tell]:
     with Progress(*columns, _Rate(), TimeRemainingColumn(), console=show.err) as bars:
         task = bars.add_task(what, total=None)
 
-        def tell(at: runtime.Progress) -> None:
+        def tell(at: "runtime.Progress") -> None:
             bars.update(task, completed=at.done, total=max(at.total, 1))
 
         yield tell
 
 
-def _lines(what: str) -> rebuilding.Tell:
+def _lines(what: str) -> "rebuilding.Tell":
     told = -1
 
-    def tell(at: runtime.Progress) -> None:
+    def tell(at: "runtime.Progress") -> None:
         nonlocal told
         tenth = 10 if at.done >= at.total else at.done * 10 // at.total
         if tenth > told:
