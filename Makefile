@@ -136,3 +136,8 @@ images: ## Build every image (BASE=any image with Python and venv, BUILD_ARGS=â€
 .PHONY: k8s
 k8s: $(STAMP) ## Render the Kubernetes manifests and check them
 	@$(BIN)/pytest tests/deploy
+
+.PHONY: replay
+replay: up ## Play a file of the UCI Online Retail layout through the APIs (FILE=â€¦)
+	@[ -n "$(FILE)" ] || { echo "Name a file: make replay FILE=path/to/2010-12.csv.gz" >&2; exit 2; }
+	@"$(WAYBILL)" replay "$(FILE)"

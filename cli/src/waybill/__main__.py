@@ -9,6 +9,7 @@ from waybill.commands import events, parked, projections
 from waybill.commands.audit import audit
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
+from waybill.commands.replay import replay
 from waybill.commands.status import logs, status
 from waybill.commands.up import supervise, up
 from waybill.failure import INTERRUPTED, Failure
@@ -22,7 +23,8 @@ app = typer.Typer(
 for command in (up, down, clean, status, logs, doctor):
     app.command()(command)
 app.command(hidden=True)(supervise)
-app.command()(audit)
+for command in (audit, replay):
+    app.command()(command)
 for group in (events, projections, parked):
     app.add_typer(group.app)
 

@@ -1,0 +1,1 @@
+"""A shop's old invoices, played as orders through the public APIs."""

@@ -1,0 +1,160 @@
+"""Plays a plan against a running system: stock, then orders, then patience until all have ended.
+
+May be interrupted anywhere and begun again: the checkpoint knows what was answered, and
+idempotency keys make harmless what was answered and not yet noted.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from waybill.failure import CONFLICT, FAILED, Failure
+from waybill.replay import plan as plans
+from waybill.replay.checkpoint import Checkpoint, Made
+from waybill.replay.progress import stage
+from waybill.replay.shop import Json, Shop, problem_kind
+from waybill_runtime.clock import Clock
+
+TERMINAL = frozenset({"completed", "rejected", "cancelled", "expired"})
+OPEN = ("placed", "confirmed")
+LOOK_EVERY_S = 1.0
+STALLED_S = 300.0
+"""Without any order ending for so long, waiting is over: something is stuck."""
+LOOKED_AT = 10
+"""Every so manieth order's tracking view is looked at, on its way and at its end."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Played:
+    """What became of a plan. `orders` are as capture shows them at the end, by invoice."""
+
+    orders: dict[str, Json] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    made_before: int = 0
+    looked: int = 0
+    stock_s: float = 0.0
+    orders_s: float = 0.0
+    settled_s: float = 0.0
+
+
+class Player:
+    """One run over one plan, with so many orders posted at once."""
+
+    def __init__(self, shop: Shop, checkpoint: Checkpoint, clock: Clock, *, at_once: int) -> None:
+        self._shop = shop
+        self._kept = checkpoint
+        self._clock = clock
+        self._at_once = at_once
+
+    async def play(self, plan: plans.Plan) -> Played:
+        """All of it.
+
+        Raises:
+            Failure: the system does not answer, a delivery is refused, or orders are stuck.
+        """
+        played = Played(made_before=sum(o.post.key in self._kept.made for o in plan.orders))
+        begun_s = self._clock.monotonic_s()
+        await self._each("stock", plan.receipts, self._receive, 1)
+        played.stock_s = self._clock.monotonic_s() - begun_s
+        begun_s = self._clock.monotonic_s()
+        await self._each("orders", plan.orders, self._place, self._at_once)
+        played.orders_s = self._clock.monotonic_s() - begun_s
+        made = {order.invoice: self._kept.made[order.post.key] for order in plan.orders}
+        played.refused = {number: one.refusal for number, one in made.items() if one.refusal}
+        placed = {number: one for number, one in made.items() if not one.refusal}
+        await self._until_ended(placed, played)
+        played.settled_s = self._clock.monotonic_s() - begun_s
+        return played
+
+    async def _each(
+        self, name: str, items: Sequence[T], do: Callable[[T], Awaitable[None]], at_once: int
+    ) -> None:
+        """Do it with every item, in order, so many at a time."""
+        waiting = iter(items)
+        done = 0
+        with stage(name, len(items), self._clock) as told:
+
+            async def work(mine: Iterator[T]) -> None:
+                nonlocal done
+                for item in mine:
+                    await do(item)
+                    done += 1
+                    told.at(done)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(at_once):
+                    group.create_task(work(waiting))
+
+    async def _receive(self, post: plans.Post) -> None:
+        if post.key in self._kept.made:
+            return
+        response = await self._shop.receive(post.key, post.body)
+        if not response.is_success:
+            raise Failure(
+                f"Stock was refused: {response.status_code} {response.text[:300]}",
+                "Start anew on an empty system: `waybill clean`.",
+                code=CONFLICT,
+            )
+        self._kept.note(Made(key=post.key))
+
+    async def _place(self, order: plans.Order) -> None:
+        made = self._kept.made.get(order.post.key)
+        if made is None:
+            response = await self._shop.place(order.post.key, order.post.body)
+            if response.is_success:
+                answer = response.json()
+                token = answer["tracking"]["token"]
+                made = Made(key=order.post.key, order_id=answer["id"], tracking_token=token)
+            else:
+                made = Made(key=order.post.key, refusal=problem_kind(response))
+            self._kept.note(made)
+
+    async def _until_ended(self, placed: Mapping[str, Made], played: Played) -> None:
+        """Wait until the list shows nothing open, then read every order itself.
+
+        Raises:
+            Failure: no order ended for STALLED_S.
+        """
+        watched = [one for at, one in enumerate(placed.values()) if at % LOOKED_AT == 0]
+        with stage("ended", len(placed), self._clock) as told:
+            best, since_s = -1, self._clock.monotonic_s()
+            while len(played.orders) < len(placed):
+                open_now = [await self._shop.count(plans.CHANNEL, status) for status in OPEN]
+                ended = len(placed) - sum(open_now)
+                told.at(max(0, ended))
+                await self._look(watched, played)
+                if ended > best:
+                    best, since_s = ended, self._clock.monotonic_s()
+                if not sum(open_now):
+                    await self._read(placed, played)
+                elif self._clock.monotonic_s() - since_s > STALLED_S:
+                    raise Failure(
+                        f"No order ended for {STALLED_S:.0f} s; open: "
+                        + ", ".join(f"{n} {s}" for n, s in zip(open_now, OPEN, strict=True)),
+                        "Look with `waybill status`, `waybill parked list` and `waybill logs`.",
+                        code=FAILED,
+                    )
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self, watched: Sequence[Made], played: Played) -> None:
+        """What a few customers see now; a view that went back would show in the audit."""
+        start = played.looked % max(1, len(watched))
+        for one in watched[start : start + 5]:
+            await self._shop.track(one.order_id, one.tracking_token)
+            played.looked += 1
+
+    async def _read(self, placed: Mapping[str, Made], played: Played) -> None:
+        missing = iter([n for n in placed if n not in played.orders])
+
+        async def work() -> None:
+            for number in missing:
+                order = await self._shop.order(placed[number].order_id)
+                if order["status"] in TERMINAL:
+                    played.orders[number] = order
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._at_once):
+                group.create_task(work())
