@@ -1,15 +1,12 @@
 """Reservations on the memory store: batches, races between topics, deadlines."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from inventory import service
 from inventory.decider import stock
-from inventory.decider.reservation import ShippedUnheld
 from inventory.service import RESERVATION, STOCK, Reservations
 from waybill_events import capture, codec, fulfillment, inventory
 from waybill_events.envelope import Recorded, StreamId
@@ -185,261 +182,218 @@ class Books:
             self.on.stopping.set()
 
 
-def tell_books(story: Callable[[Books], Awaitable[None]]) -> None:
+def told(story: Callable[[Books], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """A test that runs this story on fresh books, under virtual time."""
+
     async def main() -> None:
         await story(Books())
 
-    simulate(1, main())
+    return lambda: simulate(1, main())
 
 
 def kinds(events: Sequence[Event]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-def test_an_order_goes_from_held_to_consumed() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(10)
-        await books.tell(order)
-        assert await books.level() == (10, 6, 0)
-        await books.tell(confirmed(order))
-        assert await books.level() == (10, 0, 6)
-        await books.tell(dispatched(order))
-        assert await books.level() == (4, 0, 0)
-
-    tell_books(story)
+@told
+async def test_an_order_goes_from_held_to_consumed(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(10)
+    await books.tell(order)
+    assert await books.level() == (10, 6, 0)
+    await books.tell(confirmed(order))
+    assert await books.level() == (10, 0, 6)
+    await books.tell(dispatched(order))
+    assert await books.level() == (4, 0, 0)
 
 
-def test_a_batch_of_orders_for_one_sku_writes_to_it_once() -> None:
-    async def story(books: Books) -> None:
-        await books.receive(10)
-        await books.news()
-        events = await books.tell(*[placed(f"ord_{n:03}", 1) for n in range(200)])
-        names = kinds(events)
-        assert names.count("StockHeld") == 1
-        assert names.count("StockReserved") == 10
-        assert names.count("StockReservationRejected") == 190
-        (held,) = [event for event in events if isinstance(event, inventory.StockHeld)]
-        assert [move.reservation_id for move in held.moves] == [f"res_{n:03}" for n in range(10)]
-        assert await books.level() == (10, 10, 0)
-
-    tell_books(story)
+@told
+async def test_a_batch_of_orders_for_one_sku_writes_to_it_once(books: Books) -> None:
+    await books.receive(10)
+    await books.news()
+    events = await books.tell(*[placed(f"ord_{n:03}", 1) for n in range(200)])
+    names = kinds(events)
+    assert names.count("StockHeld") == 1
+    assert names.count("StockReserved") == 10
+    assert names.count("StockReservationRejected") == 190
+    (held,) = [event for event in events if isinstance(event, inventory.StockHeld)]
+    assert [move.reservation_id for move in held.moves] == [f"res_{n:03}" for n in range(10)]
+    assert await books.level() == (10, 10, 0)
 
 
-def test_a_mixed_batch_writes_one_event_of_each_kind_to_a_hot_sku() -> None:
-    async def story(books: Books) -> None:
-        old = [placed(f"ord_old{n}", 1) for n in range(20)]
-        await books.receive(50)
-        await books.tell(*old)
-        mixed: list[Event] = []
-        for number, order in enumerate(old):
-            mixed += [confirmed(order), placed(f"ord_new{number}", 1)]
-        names = kinds(await books.tell(*mixed))
-        assert names.count("StockHeld") == 1
-        assert names.count("StockAllocated") == 1
-        assert await books.level() == (50, 20, 20)
-
-    tell_books(story)
+@told
+async def test_a_mixed_batch_writes_one_event_of_each_kind_to_a_hot_sku(books: Books) -> None:
+    old = [placed(f"ord_old{n}", 1) for n in range(20)]
+    await books.receive(50)
+    await books.tell(*old)
+    mixed: list[Event] = []
+    for number, order in enumerate(old):
+        mixed += [confirmed(order), placed(f"ord_new{number}", 1)]
+    names = kinds(await books.tell(*mixed))
+    assert names.count("StockHeld") == 1
+    assert names.count("StockAllocated") == 1
+    assert await books.level() == (50, 20, 20)
 
 
-def test_units_released_in_a_batch_can_be_held_by_a_later_order_in_it() -> None:
-    async def story(books: Books) -> None:
-        first, second = placed("ord_a", 1), placed("ord_b", 1)
-        await books.receive(1)
-        await books.tell(first)
-        events = await books.tell(
-            capture.OrderCancelled(order_id="ord_a", reason="customer_request"), second
-        )
-        assert kinds(events) == [
-            "ReservationReleased",
-            "StockReserved",
-            "StockReleased",
-            "StockHeld",
-        ]
-        assert await books.level() == (1, 1, 0)
-
-    tell_books(story)
+@told
+async def test_units_released_in_a_batch_can_be_held_by_a_later_order_in_it(books: Books) -> None:
+    first, second = placed("ord_a", 1), placed("ord_b", 1)
+    await books.receive(1)
+    await books.tell(first)
+    events = await books.tell(
+        capture.OrderCancelled(order_id="ord_a", reason="customer_request"), second
+    )
+    assert kinds(events) == [
+        "ReservationReleased",
+        "StockReserved",
+        "StockReleased",
+        "StockHeld",
+    ]
+    assert await books.level() == (1, 1, 0)
 
 
-def test_the_same_batch_again_adds_nothing() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(10)
-        batch = [order, confirmed(order), short(order, 2), dispatched(placed("ord_x", 4))]
-        assert await books.tell(*batch)
-        assert await books.level() == (4, 0, 0)
-        assert await books.tell(*batch) == []
-
-    tell_books(story)
+@told
+async def test_the_same_batch_again_adds_nothing(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(10)
+    batch = [order, confirmed(order), short(order, 2), dispatched(placed("ord_x", 4))]
+    assert await books.tell(*batch)
+    assert await books.level() == (4, 0, 0)
+    assert await books.tell(*batch) == []
 
 
-def test_lines_of_one_sku_count_together() -> None:
-    async def story(books: Books) -> None:
-        await books.receive(5)
-        await books.news()
-        assert kinds(await books.tell(placed("ord_x", 3, 3))) == ["StockReservationRejected"]
-        assert kinds(await books.tell(placed("ord_y", 3, 2))) == ["StockReserved", "StockHeld"]
-
-    tell_books(story)
+@told
+async def test_lines_of_one_sku_count_together(books: Books) -> None:
+    await books.receive(5)
+    await books.news()
+    assert kinds(await books.tell(placed("ord_x", 3, 3))) == ["StockReservationRejected"]
+    assert kinds(await books.tell(placed("ord_y", 3, 2))) == ["StockReserved", "StockHeld"]
 
 
-def test_a_refused_location_is_replaced_and_what_is_missing_is_said() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(6, "main")
-        await books.receive(4, "north")
-        await books.tell(order, confirmed(order))
-        events = await books.tell(rejected(order))
-        (said,) = [e for e in events if isinstance(e, inventory.ReservationResourced)]
-        assert [(a.location, a.quantity) for a in said.allocations] == [("north", 4)]
-        assert [(s.requested, s.available) for s in said.shortages] == [(6, 4)]
-        assert [(c.location, c.excluded) for c in said.sourcing.candidates] == [
-            ("main", "refused"),
-            ("north", None),
-        ]
-        assert await books.level("main") == (6, 0, 0)
-        assert await books.level("north") == (4, 0, 4)
-
-    tell_books(story)
+@told
+async def test_a_refused_location_is_replaced_and_what_is_missing_is_said(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(6, "main")
+    await books.receive(4, "north")
+    await books.tell(order, confirmed(order))
+    events = await books.tell(rejected(order))
+    (said,) = [e for e in events if isinstance(e, inventory.ReservationResourced)]
+    assert [(a.location, a.quantity) for a in said.allocations] == [("north", 4)]
+    assert [(s.requested, s.available) for s in said.shortages] == [(6, 4)]
+    assert [(c.location, c.excluded) for c in said.sourcing.candidates] == [
+        ("main", "refused"),
+        ("north", None),
+    ]
+    assert await books.level("main") == (6, 0, 0)
+    assert await books.level("north") == (4, 0, 4)
 
 
-def test_a_short_pick_takes_the_missing_units_off_the_books() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(10)
-        await books.tell(order, confirmed(order))
-        events = await books.tell(short(order, 2))
-        assert kinds(events) == ["ReservationReleased", "StockReleased", "StockAdjusted"]
-        assert await books.level() == (8, 0, 4)
-
-    tell_books(story)
+@told
+async def test_a_short_pick_takes_the_missing_units_off_the_books(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(10)
+    await books.tell(order, confirmed(order))
+    events = await books.tell(short(order, 2))
+    assert kinds(events) == ["ReservationReleased", "StockReleased", "StockAdjusted"]
+    assert await books.level() == (8, 0, 4)
 
 
-def test_a_cancelled_fulfillment_order_gives_its_units_back() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(10)
-        await books.tell(order, confirmed(order))
-        await books.tell(cancelled(order))
-        assert await books.level() == (10, 0, 0)
-
-    tell_books(story)
+@told
+async def test_a_cancelled_fulfillment_order_gives_its_units_back(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(10)
+    await books.tell(order, confirmed(order))
+    await books.tell(cancelled(order))
+    assert await books.level() == (10, 0, 0)
 
 
-def test_a_shipment_told_before_the_confirmation_confirms_and_consumes() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(10)
-        await books.tell(order)
-        events = await books.tell(dispatched(order))
-        assert kinds(events)[:2] == ["ReservationConfirmed", "ReservationConsumed"]
-        assert await books.tell(confirmed(order)) == []
-        assert await books.level() == (4, 0, 0)
-
-    tell_books(story)
+@told
+async def test_a_shipment_told_before_the_confirmation_confirms_and_consumes(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(10)
+    await books.tell(order)
+    events = await books.tell(dispatched(order))
+    assert kinds(events)[:2] == ["ReservationConfirmed", "ReservationConsumed"]
+    assert await books.tell(confirmed(order)) == []
+    assert await books.level() == (4, 0, 0)
 
 
-def test_within_a_batch_the_orders_own_facts_go_first() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(6)
-        await books.tell(dispatched(order), order, confirmed(order))
-        assert await books.level() == (0, 0, 0)
-
-    tell_books(story)
+@told
+async def test_within_a_batch_the_orders_own_facts_go_first(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(6)
+    await books.tell(dispatched(order), order, confirmed(order))
+    assert await books.level() == (0, 0, 0)
 
 
-def test_a_hold_expires_a_grace_after_its_order_and_not_before() -> None:
-    async def story(books: Books) -> None:
-        await books.receive(6)
-        await books.tell(placed("ord_x", 6))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(books.run_jobs(965))
-            await asyncio.sleep(955)
-            assert await books.level() == (6, 6, 0)
-        assert kinds(await books.news()) == ["ReservationExpired", "StockReleased"]
-        assert await books.level() == (6, 0, 0)
-
-    tell_books(story)
+@told
+async def test_a_hold_expires_a_grace_after_its_order_and_not_before(books: Books) -> None:
+    await books.receive(6)
+    await books.tell(placed("ord_x", 6))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(books.run_jobs(965))
+        await asyncio.sleep(955)
+        assert await books.level() == (6, 6, 0)
+    assert kinds(await books.news()) == ["ReservationExpired", "StockReleased"]
+    assert await books.level() == (6, 0, 0)
 
 
-def test_a_confirmed_hold_never_expires() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(6)
-        await books.tell(order, confirmed(order))
-        await books.run_jobs(2_000)
-        assert await books.news() == []
-        assert await books.level() == (6, 0, 6)
-
-    tell_books(story)
+@told
+async def test_a_confirmed_hold_never_expires(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(6)
+    await books.tell(order, confirmed(order))
+    await books.run_jobs(2_000)
+    assert await books.news() == []
+    assert await books.level() == (6, 0, 6)
 
 
-def test_a_late_confirmation_takes_the_same_units_again() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(6)
-        await books.tell(order)
-        await books.run_jobs(1_000)
-        await books.news()
-        assert kinds(await books.tell(confirmed(order))) == [
-            "StockReserved",
-            "ReservationConfirmed",
-            "StockHeld",
-            "StockAllocated",
-        ]
-        assert await books.level() == (6, 0, 6)
-
-    tell_books(story)
+@told
+async def test_a_late_confirmation_takes_the_same_units_again(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(6)
+    await books.tell(order)
+    await books.run_jobs(1_000)
+    await books.news()
+    assert kinds(await books.tell(confirmed(order))) == [
+        "StockReserved",
+        "ReservationConfirmed",
+        "StockHeld",
+        "StockAllocated",
+    ]
+    assert await books.level() == (6, 0, 6)
 
 
-def test_a_late_confirmation_of_units_that_were_sold_is_rejected() -> None:
-    async def story(books: Books) -> None:
-        order, other = placed("ord_x", 6), replace_expiry(placed("ord_y", 1))
-        await books.receive(6)
-        await books.receive(9, "north")
-        await books.tell(order)
-        await books.run_jobs(1_000)
-        await books.tell(other)
-        (said,) = await books.tell(confirmed(order))
-        assert isinstance(said, inventory.StockReservationRejected)
-        assert [(s.requested, s.available) for s in said.shortages] == [(6, 5)]
-        assert said.sourcing.rule == "same_locations"
-        assert await books.level() == (6, 1, 0)
-
-    tell_books(story)
+@told
+async def test_a_late_confirmation_of_units_that_were_sold_is_rejected(books: Books) -> None:
+    order, other = placed("ord_x", 6), placed("ord_y", 1)
+    await books.receive(6)
+    await books.receive(9, "north")
+    await books.tell(order)
+    await books.run_jobs(1_000)
+    await books.tell(other)
+    (said,) = await books.tell(confirmed(order))
+    assert isinstance(said, inventory.StockReservationRejected)
+    assert [(s.requested, s.available) for s in said.shortages] == [(6, 5)]
+    assert said.sourcing.rule == "same_locations"
+    assert await books.level() == (6, 1, 0)
 
 
-def replace_expiry(order: capture.OrderPlaced) -> capture.OrderPlaced:
-    return order.model_copy(update={"expires_at": EPOCH + timedelta(days=1)})
-
-
-def test_goods_that_left_without_any_reservation_are_refused_loudly() -> None:
-    async def story(books: Books) -> None:
-        await books.receive(6)
-        with pytest.raises(ShippedUnheld):
-            await books.tell(dispatched(placed("ord_x", 6)))
-
-    tell_books(story)
-
-
-def test_a_late_sweeper_changes_nothing() -> None:
-    async def story(books: Books) -> None:
-        order = placed("ord_x", 6)
-        await books.receive(6)
-        await books.tell(order)
-        async with books.on.store.reading() as reading:
-            stream = str(StreamId("default", RESERVATION.category, "ord_x"))
-            assert (await reading.streams.load([stream], lock=False))[stream].version == 1
-        await asyncio.sleep(1_000)
-        async with books.on.store.transaction() as transaction:
-            (job,) = await transaction.jobs.claim([service.EXPIRE], limit=9, lease_s=30.0)
-        early = replace(job, now=EPOCH + TTL)
-        assert (await books.reservations.expire(early)).again_s == 60.0
-        await books.tell(confirmed(order))
-        await books.news()
-        assert (await books.reservations.expire(job)).again_s is None
-        assert await books.news() == []
-        assert await books.level() == (6, 0, 6)
-
-    tell_books(story)
+@told
+async def test_a_late_sweeper_changes_nothing(books: Books) -> None:
+    order = placed("ord_x", 6)
+    await books.receive(6)
+    await books.tell(order)
+    async with books.on.store.reading() as reading:
+        stream = str(StreamId("default", RESERVATION.category, "ord_x"))
+        assert (await reading.streams.load([stream], lock=False))[stream].version == 1
+    await asyncio.sleep(1_000)
+    async with books.on.store.transaction() as transaction:
+        (job,) = await transaction.jobs.claim([service.EXPIRE], limit=9, lease_s=30.0)
+    early = replace(job, now=EPOCH + TTL)
+    assert (await books.reservations.expire(early)).again_s == 60.0
+    await books.tell(confirmed(order))
+    await books.news()
+    assert (await books.reservations.expire(job)).again_s is None
+    assert await books.news() == []
+    assert await books.level() == (6, 0, 6)

@@ -26,8 +26,8 @@ B = TypeVar("B", bound=BaseModel)
 Booking = Callable[[Transaction, Asked, B], Awaitable[bodies.Booked]]
 
 
-def stock_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
-    """`/v1/stock`."""
+def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
+    """`/v1/stock`: what came, went and was counted."""
     router = APIRouter(prefix="/v1/stock")
 
     async def book(
@@ -65,8 +65,15 @@ def stock_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         """Set what is on hand to what was counted. What is held or allocated stays covered."""
         return await book(request, who, key, shelves.count, body)
 
+    return router
+
+
+def sku_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
+    """`/v1/stock/{sku}`."""
+    router = APIRouter(prefix="/v1/stock/{sku}")
+
     @router.put(
-        "/{sku}/reorder-points/{location}",
+        "/reorder-points/{location}",
         operation_id="set_reorder_point",
         response_model=bodies.ReorderPoint,
     )
@@ -88,7 +95,7 @@ def stock_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
 
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
 
-    @router.get("/{sku}", operation_id="read_stock", response_model=bodies.StockView)
+    @router.get("", operation_id="read_stock", response_model=bodies.StockView)
     async def read(request: Request, sku: SkuPath, who: Reader) -> Response:
         """A SKU's counters at every location, never stale, with their ETag."""
         view, version = await shelves.read(who.tenant, sku)

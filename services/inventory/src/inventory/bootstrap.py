@@ -16,7 +16,11 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
     return Blueprint(
         name="inventory",
         summary="Stock per SKU and location: held, allocated, released, consumed.",
-        routers=(api.stock_router(on, shelves), api.availability_router(shelves)),
+        routers=(
+            api.bookings_router(on, shelves),
+            api.sku_router(on, shelves),
+            api.availability_router(shelves),
+        ),
         handler=reservations.on_events,
         handles=reactor.HANDLES,
         # An expiry frees a reservation and its SKUs in one transaction, which is more than the
