@@ -40,7 +40,7 @@ SETTINGS = {
 """Of a kill and its restart no timer here may know: the machine may be slow."""
 
 COMMAND_TIMEOUT_S = 240.0
-BACK_TIMEOUT_S = 90.0
+BACK_TIMEOUT_S = 180.0
 POLL_S = 0.05
 
 

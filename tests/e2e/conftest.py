@@ -1,7 +1,7 @@
 """One running system per bus and session, and a client of it."""
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ import pytest_asyncio
 from application_under_test import Application
 from shopper import Shopper
 from waybill.embedded import fixtures
+
+FIGURES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session", params=["postgres", "kafka"])
@@ -23,6 +25,20 @@ def application(request: pytest.FixtureRequest) -> Iterator[Application]:
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture
+def tell(application: Application, request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Notes a figure, to be shown at the session's end."""
+    figures = request.config.stash.setdefault(FIGURES, [])
+    return lambda text: figures.append(f"{application.bus}: {text}")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for figure in config.stash.get(FIGURES, []):
+        terminalreporter.write_line(figure)
 
 
 @pytest_asyncio.fixture

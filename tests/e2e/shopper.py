@@ -48,7 +48,7 @@ class Shopper:
         self._values = application.values
         self._ledger = application.ledger()
         self.http = httpx.AsyncClient(
-            timeout=30.0, trust_env=False, limits=httpx.Limits(max_connections=100)
+            timeout=30.0, trust_env=False, limits=httpx.Limits(max_connections=256)
         )
 
     async def close(self) -> None:
