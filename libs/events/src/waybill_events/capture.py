@@ -122,11 +122,15 @@ class OrderCancellationRefused(Event):
 
 
 class OrderLinesCancelled(Event):
-    """Parts of a living order will not come; their money is not taken."""
+    """Parts of a living order will not come; their money is not taken.
+
+    `source` is what the parts were lost to: a reservation or a fulfillment order, each once.
+    """
 
     TYPE: ClassVar[str] = "capture.order_lines_cancelled.v1"
     order_id: Id
     reason: Id
+    source: Id
     lines: tuple[LineQuantity, ...]
 
 

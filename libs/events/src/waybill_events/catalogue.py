@@ -89,7 +89,7 @@ _ENTRIES = (
     Entry(payment.CaptureDue, "payments"),
     Entry(payment.CaptureRequested, "payments"),
     Entry(payment.PaymentCaptured, "payments", ("capture",)),
-    Entry(payment.CaptureFailed, "payments"),
+    Entry(payment.CaptureFailed, "payments", ("capture",)),
     Entry(payment.VoidRequested, "payments"),
     Entry(payment.PaymentVoided, "payments", ("capture",)),
     Entry(payment.PaymentAbandoned, "payments", ("capture",)),

@@ -6,6 +6,7 @@ an older one is a duplicate, one beyond the next is a gap. When a batch fails, i
 applied one by one; the one that fails again is parked with its key, and the others go on.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,13 +20,21 @@ from waybill_events.envelope import InvalidEnvelope, Recorded
 from waybill_events.event import Event
 from waybill_events.upcast import STEPS
 from waybill_runtime import metrics
-from waybill_runtime.bus import Bus, BusUnavailable, Consumer, Delivery, Partition
+from waybill_runtime.bus import (
+    Bus,
+    BusTruncated,
+    BusUnavailable,
+    Consumer,
+    Delivery,
+    Partition,
+)
 from waybill_runtime.ids import Ids
 from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.store import (
     Advance,
     CommitUnknown,
     LockTimeout,
+    Ownership,
     Parked,
     Store,
     StoreUnavailable,
@@ -41,6 +50,7 @@ POLL_S = 1.0
 TRIES = 3
 BACKOFF_S = 0.05
 BACKOFF_S_MAX = 2.0
+ASSIGN_S = 30.0
 TRANSIENT = (StoreUnavailable, CommitUnknown, LockTimeout, VersionConflict)
 
 
@@ -101,13 +111,31 @@ class EventConsumer:
         self._stopping = stopping
         self._strict = strict
         self._epochs: dict[Partition, int] = {}
+        self._unassigned: Exception | None = None
 
     async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        """Take ownership: our new epoch fences off whoever read these before."""
-        async with self._store.transaction() as transaction:
-            owned = await transaction.inbox.take(self._name, partitions)
+        """Take ownership: our new epoch fences off whoever read these before.
+
+        Waits out trouble of the store for as long as a rebalance may take; after that the whole
+        consumer starts again, so that the partitions do not stay unread.
+        """
+        try:
+            async with asyncio.timeout(ASSIGN_S):
+                owned = await self._take(partitions)
+        except (TimeoutError, *TRANSIENT) as error:
+            self._unassigned = error
+            raise
         self._epochs.update({partition: own.epoch for partition, own in owned.items()})
         return {partition: own.next_offset for partition, own in owned.items()}
+
+    async def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, Ownership]:
+        while True:
+            try:
+                async with self._store.transaction() as transaction:
+                    return await transaction.inbox.take(self._name, partitions)
+            except TRANSIENT:
+                if await self._stopping.wait(BACKOFF_S_MAX * self._ids.jitter()):
+                    raise
 
     async def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -115,15 +143,23 @@ class EventConsumer:
 
     async def run(self) -> None:
         """Consume until stopping. Fails when bus or store stay away: start it again."""
+        self._unassigned = None
         consumer = await self._bus.consumer(self._name, self._topics, self)
         try:
             while not self._stopping:
                 try:
                     batch = await consumer.poll(max_messages=BATCH, timeout_s=POLL_S)
+                except BusTruncated as error:
+                    # The log ends before what we have applied: somebody has to republish.
+                    log.error("bus truncated", error=str(error))  # noqa: TRY400 - said once, no trace
+                    metrics.BUS_TRUNCATED.inc()
+                    continue
                 except BusUnavailable as error:
                     log.warning("bus unavailable", error=str(error))
                     await self._stopping.wait(BACKOFF_S_MAX * self._ids.jitter())
                     continue
+                if self._unassigned is not None:
+                    raise self._unassigned
                 if batch:
                     await self.take(batch)
                     await self._acknowledge(consumer, batch)

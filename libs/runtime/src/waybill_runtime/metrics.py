@@ -29,6 +29,9 @@ CONSUME_FALLBACKS = Counter(
 CONSUMER_LAG = Gauge(
     "waybill_consumer_lag", "Messages on the bus that are not applied yet.", ["topic"]
 )
+BUS_TRUNCATED = Counter(
+    "waybill_bus_truncated_total", "Partitions whose log ends before what was applied: republish."
+)
 PARKED = Gauge("waybill_parked", "Deliveries that wait for a person.")
 PARKED_OLDEST_S = Gauge("waybill_parked_oldest_seconds", "Age of the oldest parked delivery.")
 RELAYED = Counter("waybill_relayed_total", "Events sent to the bus.")

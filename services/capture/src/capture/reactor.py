@@ -13,7 +13,9 @@ def _missing(event: inventory.ReservationResourced) -> commands.NoteWillNotShip:
         LineQuantity(line_id=s.line_id, sku=s.sku, quantity=s.requested - s.available)
         for s in event.shortages
     )
-    return commands.NoteWillNotShip(reason="out_of_stock", lines=lines)
+    return commands.NoteWillNotShip(
+        reason="out_of_stock", source=event.fulfillment_order_id, lines=lines
+    )
 
 
 _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
@@ -26,10 +28,11 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
     payment.PaymentAuthorized: lambda e: commands.NoteAuthorized(
         payment_id=e.payment_id, amount_minor=e.amount_minor
     ),
-    payment.PaymentDeclined: lambda e: commands.NoteDeclined(code=e.code),
+    payment.PaymentDeclined: lambda e: commands.NoteDeclined(payment_id=e.payment_id, code=e.code),
     payment.PaymentCaptured: lambda e: commands.NoteMoney(
         payment_id=e.payment_id, status="captured", captured_minor=e.captured_minor
     ),
+    payment.CaptureFailed: lambda e: commands.NoteMoney(payment_id=e.payment_id, status="failed"),
     payment.PaymentVoided: lambda e: commands.NoteMoney(payment_id=e.payment_id, status="voided"),
     payment.PaymentAbandoned: lambda e: commands.NoteMoney(
         payment_id=e.payment_id, status="abandoned"
@@ -38,7 +41,7 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
         payment_id=e.payment_id, status="refunded", refunded_minor=e.refunded_minor
     ),
     fulfillment.ShortPicked: lambda e: commands.NoteWillNotShip(
-        reason="short_pick", lines=e.missing
+        reason="short_pick", source=f"{e.fulfillment_order_id}:short", lines=e.missing
     ),
     fulfillment.ShipmentDispatched: lambda e: commands.NoteShipped(
         shipment_id=e.shipment_id, lines=e.lines
@@ -47,7 +50,7 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
         shipment_id=e.shipment_id, lines=e.lines
     ),
     fulfillment.FulfillmentCancelled: lambda e: commands.NoteWillNotShip(
-        reason=e.reason, lines=e.lines
+        reason=e.reason, source=e.fulfillment_order_id, lines=e.lines
     ),
     fulfillment.FulfillmentCancellationRefused: lambda _: commands.NoteTooLateToCancel(),
 }
@@ -66,5 +69,7 @@ SETTLED = (
 
 def react(event: Event) -> Sequence[tuple[str, commands.Command]]:
     """The order that an event concerns, and the command it means for it."""
+    if isinstance(event, payment.CaptureFailed) and event.retryable:
+        return []  # payment asks again by itself
     command = _COMMANDS.get(type(event))
     return [] if command is None else [(event.order_id, command(event))]  # type: ignore[attr-defined]  # each of these names its order

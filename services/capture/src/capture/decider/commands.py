@@ -40,6 +40,7 @@ class NoteAuthorized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteDeclined:
+    payment_id: str
     code: str
 
 
@@ -48,7 +49,7 @@ class NoteMoney:
     """What payment says of its sums so far; None leaves a sum as it is."""
 
     payment_id: str
-    status: Literal["captured", "voided", "refunded", "abandoned"]
+    status: Literal["captured", "voided", "refunded", "abandoned", "failed"]
     captured_minor: int | None = None
     refunded_minor: int | None = None
 
@@ -67,9 +68,13 @@ class NoteDelivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteWillNotShip:
-    """Units that will not come: short pick, refused by every location, cancelled in time."""
+    """Units that will not come: short pick, refused by every location, cancelled in time.
+
+    `source` tells one loss from another: the same one counts once.
+    """
 
     reason: str
+    source: str
     lines: tuple[LineQuantity, ...]
 
 

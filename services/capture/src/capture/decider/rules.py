@@ -87,7 +87,9 @@ def _reserve(command: commands.NoteReserved, order_id: str) -> Sequence[Event]:
         LineQuantity(line_id=s.line_id, sku=s.sku, quantity=s.requested - s.available)
         for s in command.shortages
     )
-    cancelled = OrderLinesCancelled(order_id=order_id, reason="out_of_stock", lines=missing)
+    cancelled = OrderLinesCancelled(
+        order_id=order_id, reason="out_of_stock", source=command.reservation_id, lines=missing
+    )
     return [cancelled, reserved]
 
 
@@ -116,14 +118,14 @@ def _decide_confirmed(command: commands.Command, state: Confirmed) -> Sequence[E
             return _record(state, shipment_id, command.lines, delivered=False)
         case commands.NoteDelivered(shipment_id=shipment_id) if shipment_id not in state.delivered:
             return _record(state, shipment_id, command.lines, delivered=True)
-        case commands.NoteWillNotShip():
+        case commands.NoteWillNotShip() if command.source not in state.lost_to:
             return _will_not_ship(command, state)
         case commands.NoteNotReserved():
             # The hold was lost between authorisation and confirmation.
             return [OrderCancelled(order_id=order_id, reason="stock_lost")]
-        case commands.NoteDeclined():
+        case commands.NoteDeclined(payment_id=payment_id):
             # The authorisation ran out and was not given again.
-            return _request_cancellation("payment_expired", state)
+            return _payment_lost(payment_id, state)
         case commands.NoteMoney():
             return _settled(_note_money(command, order_id, state.money), state)
         case commands.NoteTooLateToCancel() if state.cancelling is not None:
@@ -166,13 +168,23 @@ def _will_not_ship(command: commands.NoteWillNotShip, state: Confirmed) -> Seque
     if not parts:
         return []
     order_id = state.order.order_id
-    event = OrderLinesCancelled(order_id=order_id, reason=command.reason, lines=parts)
+    event = OrderLinesCancelled(
+        order_id=order_id, reason=command.reason, source=command.source, lines=parts
+    )
     after = evolve(state, event)
     assert isinstance(after, Confirmed)  # noqa: S101 - cancelling lines does not end an order
     if all(line.cancelled == line.ordered for line in after.lines.values()):
         reason = state.cancelling or command.reason
         return [OrderCancelled(order_id=order_id, reason=reason)]
     return _settled([event], state)
+
+
+def _payment_lost(payment_id: str, state: Confirmed) -> Sequence[Event]:
+    """Call off what has not left; what has left unpaid stays open, for people to see to."""
+    if any(line.open for line in state.lines.values()):
+        return _request_cancellation("payment_expired", state)
+    money = replace(state.money, payment_id=payment_id, failed=True)
+    return [] if state.money.failed else [_payment(state.order.order_id, "failed", money)]
 
 
 def _request_cancellation(reason: str, state: Confirmed) -> Sequence[Event]:
@@ -228,7 +240,9 @@ def _note_money(command: commands.NoteMoney, order_id: str, money: Money) -> Seq
         if command.refunded_minor is None
         else max(money.refunded_minor, command.refunded_minor),
     )
-    if sums == money and command.status in ("captured", "refunded"):
+    if command.status == "failed":
+        sums = replace(sums, failed=True)
+    if sums == money and command.status in ("captured", "refunded", "failed"):
         return []
     if command.status in ("voided", "abandoned"):
         sums = replace(sums, authorized_minor=sums.captured_minor)

@@ -45,12 +45,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """Sums so far, in minor units."""
+    """Sums so far, in minor units; `failed` when a capture was refused for good."""
 
     payment_id: str = ""
     authorized_minor: int = 0
     captured_minor: int = 0
     refunded_minor: int = 0
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class Confirmed:
     shipped: frozenset[str] = frozenset()
     delivered: frozenset[str] = frozenset()
     cancelling: str | None = None
+    lost_to: frozenset[str] = frozenset()
 
     @property
     def due_minor(self) -> int:
@@ -138,7 +140,8 @@ def _evolve_confirmed(state: Confirmed, event: Event) -> State:
         case OrderFulfillmentRecorded():
             return _progress(state, event)
         case OrderLinesCancelled():
-            return replace(state, lines=_cancel_lines(state.lines, event.lines))
+            lines = _cancel_lines(state.lines, event.lines)
+            return replace(state, lines=lines, lost_to=state.lost_to | {event.source})
         case OrderPaymentRecorded():
             return replace(state, money=_money(event))
         case OrderCancellationRequested(reason=reason):
@@ -191,4 +194,5 @@ def _money(event: OrderPaymentRecorded) -> Money:
         authorized_minor=event.authorized_minor,
         captured_minor=event.captured_minor,
         refunded_minor=event.refunded_minor,
+        failed=event.status == "failed",
     )

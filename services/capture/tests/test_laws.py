@@ -1,0 +1,176 @@
+"""What holds of an order whatever happens to it, in any order, any number of times."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture import decider
+from capture.decider import commands
+from capture.decider.state import Confirmed, Ended
+from waybill_events import capture, codec
+from waybill_events.event import Allocation, Event, LineQuantity
+
+EXPIRES_AT = datetime(2030, 1, 1, tzinfo=UTC)
+LINES = (("ln_1", "A", 3), ("ln_2", "B", 2))
+
+PLACED = capture.OrderPlaced(
+    order_id="ord_x",
+    external_ref=None,
+    channel="web",
+    currency="GBP",
+    customer_ref=None,
+    recipient_ref="rcp_x",
+    country_code="GB",
+    locale="en",
+    lines=tuple(
+        capture.OrderLine(line_id=i, sku=sku, name=sku, quantity=q, unit_price_minor=100)
+        for i, sku, q in LINES
+    ),
+    shipping=capture.ShippingChoice(option="standard", price_minor=50),
+    payment=capture.PaymentChoice(method="card", token="tok"),
+    total_minor=550,
+    allow_partial=False,
+    tracking_token_hash="hash",
+    expires_at=EXPIRES_AT,
+)
+
+units = st.sampled_from(
+    [
+        tuple(LineQuantity(line_id=i, sku=sku, quantity=q) for i, sku, q in LINES),
+        (LineQuantity(line_id="ln_1", sku="A", quantity=3),),
+        (LineQuantity(line_id="ln_1", sku="A", quantity=1),),
+        (LineQuantity(line_id="ln_2", sku="B", quantity=2),),
+    ]
+)
+shipments = st.sampled_from(["shp_x-1", "shp_x-2"])
+sums = st.sampled_from([0, 250, 350, 550])
+allocations = tuple(
+    Allocation(line_id=i, sku=sku, location="main", quantity=q) for i, sku, q in LINES
+)
+
+command = st.one_of(
+    st.just(commands.PlaceOrder(order=PLACED)),
+    st.just(commands.NoteReserved(reservation_id="res_x", allocations=allocations, shortages=())),
+    st.just(commands.NoteNotReserved(shortages=())),
+    st.just(commands.NoteHoldExpired()),
+    st.just(commands.NoteAuthorized(payment_id="pay_x", amount_minor=550)),
+    st.just(commands.NoteDeclined(payment_id="pay_x", code="no")),
+    st.builds(
+        commands.NoteMoney,
+        payment_id=st.just("pay_x"),
+        status=st.sampled_from(["captured", "voided", "refunded", "abandoned", "failed"]),
+        captured_minor=st.one_of(st.none(), sums),
+        refunded_minor=st.one_of(st.none(), sums),
+    ),
+    st.builds(
+        commands.NoteWillNotShip,
+        reason=st.just("short_pick"),
+        source=st.sampled_from(["ffo_x-1", "ffo_x-2"]),
+        lines=units,
+    ),
+    st.just(commands.NoteTooLateToCancel()),
+    st.just(commands.RequestCancellation(reason="customer_request")),
+    st.builds(commands.Expire, now=st.just(EXPIRES_AT + timedelta(seconds=1))),
+    st.builds(commands.NoteShipped, shipment_id=shipments, lines=units),
+    st.builds(commands.NoteDelivered, shipment_id=shipments, lines=units),
+)
+story = st.lists(command, max_size=25)
+
+
+def play(asked: list[commands.Command]) -> tuple[list[Event], decider.State]:
+    events: list[Event] = [PLACED]
+    state = decider.evolve(decider.INITIAL, PLACED)
+    for one in asked:
+        try:
+            decided = decider.decide(one, state)
+        except decider.CannotCancel:
+            continue
+        for event in decided:
+            state = decider.evolve(state, event)
+        events += decided
+    return events, state
+
+
+@given(story, command)
+def test_the_same_command_twice_adds_nothing(
+    asked: list[commands.Command], last: commands.Command
+) -> None:
+    _, state = play(asked)
+    try:
+        for event in decider.decide(last, state):
+            state = decider.evolve(state, event)
+        again = decider.decide(last, state)
+    except decider.CannotCancel:
+        return
+    assert list(again) == []
+
+
+@given(story)
+def test_an_order_ends_at_most_once(asked: list[commands.Command]) -> None:
+    events, state = play(asked)
+    ends = (
+        capture.OrderCompleted,
+        capture.OrderRejected,
+        capture.OrderExpired,
+        capture.OrderCancelled,
+    )
+    assert sum(isinstance(event, ends) for event in events) == isinstance(state, Ended)
+
+
+@given(story)
+def test_after_its_end_only_money_is_noted(asked: list[commands.Command]) -> None:
+    events, _ = play(asked)
+    ended = False
+    for event in events:
+        if ended:
+            assert isinstance(event, capture.OrderPaymentRecorded)
+        ended |= isinstance(
+            event,
+            capture.OrderCompleted
+            | capture.OrderRejected
+            | capture.OrderExpired
+            | capture.OrderCancelled,
+        )
+
+
+@given(story)
+def test_no_unit_is_cancelled_beyond_what_was_ordered(asked: list[commands.Command]) -> None:
+    events, _ = play(asked)
+    gone: dict[str, int] = {}
+    for event in events:
+        if isinstance(event, capture.OrderLinesCancelled):
+            for part in event.lines:
+                gone[part.line_id] = gone.get(part.line_id, 0) + part.quantity
+    assert all(gone.get(line_id, 0) <= quantity for line_id, _, quantity in LINES)
+
+
+@given(story)
+def test_a_completed_order_was_paid_what_it_came_to(asked: list[commands.Command]) -> None:
+    events, _ = play(asked)
+    gone = sum(
+        part.quantity * 100
+        for event in events
+        if isinstance(event, capture.OrderLinesCancelled)
+        for part in event.lines
+    )
+    for event in events:
+        if isinstance(event, capture.OrderCompleted):
+            assert event.captured_minor == 550 - gone
+
+
+@given(story)
+def test_an_order_is_confirmed_only_with_stock_and_money(asked: list[commands.Command]) -> None:
+    events, state = play(asked)
+    confirmed = [at for at, e in enumerate(events) if isinstance(e, capture.OrderConfirmed)]
+    assert len(confirmed) <= 1
+    for at in confirmed:
+        assert any(isinstance(event, capture.OrderReserved) for event in events[:at])
+    if isinstance(state, Confirmed):
+        assert confirmed
+
+
+@given(story)
+def test_every_event_survives_the_codec(asked: list[commands.Command]) -> None:
+    for event in play(asked)[0]:
+        assert type(event).model_validate_json(codec.encode(event)) == event
