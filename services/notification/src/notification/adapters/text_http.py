@@ -8,9 +8,16 @@ from notification.ports import ChannelRefused, ChannelUnavailable, Outgoing
 class HttpTextChannel:
     """Posts to `<url>/<channel>`."""
 
-    def __init__(self, url: str, channel: str, *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        *,
+        timeout_s: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._path = f"/{channel}"
-        self._client = httpx.AsyncClient(base_url=url, timeout=timeout_s)
+        self._client = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport)
 
     async def send(self, message: Outgoing) -> str:
         body = {"to": message.to, "text": message.text, "dedupe_key": message.message_id}

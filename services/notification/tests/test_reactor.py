@@ -1,0 +1,86 @@
+"""Which facts are told: every example of the catalogue, and what its messages are called."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from notification import reactor
+from waybill_events import codec, payment
+from waybill_events.catalogue import CATALOGUE
+from waybill_events.envelope import Recorded
+from waybill_events.event import Event
+from waybill_runtime.testing.world import recorded
+
+EXAMPLES = Path(__file__).parents[3] / "libs" / "events" / "examples"
+CASES = sorted(path for type_ in CATALOGUE for path in (EXAMPLES / type_).glob("*.json"))
+TOLD = reactor.HANDLES - {"capture.recipient_erased.v1"}
+
+
+def read(path: Path) -> tuple[Recorded, Event]:
+    data = json.loads(path.read_text(encoding="utf-8"))["data"]
+    event = CATALOGUE[path.parent.name].model.model_validate(data)
+    key = data.get("order_id", "ord_x")
+    envelope = recorded(event, stream="s", version=3, topic="t", key=key)
+    return envelope, codec.decode(envelope)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_an_example_is_told_through_its_templates_channels_or_not_at_all(path: Path) -> None:
+    envelope, event = read(path)
+    told = reactor.react(envelope, event)
+    assert bool(told) == (path.parent.name in TOLD)
+    for key, tell in told:
+        decision = tell.decision
+        assert key == decision.dedupe_key
+        assert decision.order_id == envelope.key
+        assert decision.recipient_ref == "rcp_" + envelope.key.removeprefix("ord_")
+        assert decision.source_event_id == envelope.event_id
+        assert tell.origin == envelope.origin
+    assert [tell.decision.channel for _, tell in told] == (
+        list(reactor.CHANNELS[told[0][1].decision.template]) if told else []
+    )
+
+
+def test_it_hears_of_every_type_that_the_catalogue_says_it_acts_on() -> None:
+    for type_ in reactor.HANDLES:
+        assert "notification" in CATALOGUE[type_].consumers, type_
+
+
+def test_channels_are_what_the_settings_say() -> None:
+    path = next(path for path in CASES if path.parent.name == "fulfillment.shipment_dispatched.v1")
+    envelope, event = read(path)
+    told = reactor.react(envelope, event, {"shipped": ("chat",)})
+    assert [tell.decision.channel for _, tell in told] == ["chat"]
+    assert reactor.react(envelope, event, {}) == []
+
+
+def test_two_refunds_of_one_order_are_two_messages() -> None:
+    keys = set()
+    for number in (1, 2):
+        event = payment.PaymentRefunded(
+            payment_id="pay_x",
+            order_id="ord_x",
+            refund_id=f"rfn_{number}",
+            amount_minor=100,
+            refunded_minor=100 * number,
+            currency="GBP",
+        )
+        envelope = recorded(event, stream="s", version=number, topic="payments", key="ord_x")
+        keys |= {key for key, _ in reactor.react(envelope, event)}
+    assert len(keys) == 2
+
+
+def test_the_longest_ids_of_ours_make_ids_that_events_accept() -> None:
+    order, refund = "ord_" + "0" * 26, "rfn_" + "0" * 26
+    event = payment.PaymentRefunded(
+        payment_id="pay_" + "0" * 26,
+        order_id=order,
+        refund_id=refund,
+        amount_minor=1,
+        refunded_minor=1,
+        currency="GBP",
+    )
+    envelope = recorded(event, stream="s", version=1, topic="payments", key=order)
+    ((_, tell),) = reactor.react(envelope, event)
+    assert tell.decision.message_id.startswith("msg_" + "0" * 26)
