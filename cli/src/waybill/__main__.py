@@ -23,8 +23,8 @@ app = typer.Typer(
 for command in (up, down, clean, status, logs, doctor):
     app.command()(command)
 app.command(hidden=True)(supervise)
-for command in (audit, replay):
-    app.command()(command)
+app.command()(audit)
+app.command()(replay)
 for group in (events, projections, parked):
     app.add_typer(group.app)
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
 
+from pydantic import ValidationError
+
 from waybill import home as homes
 from waybill import programs
 from waybill.failure import NOT_FOUND, USAGE, Failure
@@ -79,9 +81,10 @@ def compose(service: str, system: System, on: "Infrastructure") -> "Blueprint":
     }
     try:
         settings = settings_type(**known)
-    except ValueError as error:
+    except ValidationError as error:
+        named = ", ".join(prefix + str(one["loc"][0]).upper() for one in error.errors())
         raise Failure(
-            f"The settings of {service} are not all known: {error}.",
+            f"Settings of {service} are missing or wrong: {named}.",
             f"Set its {prefix}… variables as the service itself has them.",
             code=USAGE,
         ) from error

@@ -1,0 +1,167 @@
+"""The operators' commands on real databases: export, projections, parked keys, audit."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from waybill import registry, system
+from waybill.__main__ import app
+from waybill.embedded.fixtures import TestPostgres
+from waybill.failure import NOT_FOUND, USAGE, Failure
+from waybill_events.catalogue import TOPICS
+from waybill_events.envelope import Recorded
+from waybill_events.notification import ContactPreferenceChanged
+from waybill_runtime.adapters.postgres import migrate
+from waybill_runtime.bus import Partition
+from waybill_runtime.relay import message
+from waybill_runtime.store import Document, Parked, StreamWrite
+from waybill_runtime.testing.world import recorded
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+
+FACT = ContactPreferenceChanged(customer_ref="c", channel="email", allowed=True)
+
+
+def said(version: int, key: str = "cus_1") -> Recorded:
+    stream = f"default/preferences/{key}"
+    return recorded(FACT, stream=stream, version=version, topic="notifications", key=key)
+
+
+@pytest.fixture(scope="module")
+def shop(postgres: TestPostgres) -> Iterator[None]:
+    """Six databases and a bus; notification said three things, the third is not taken yet."""
+    names = {name: f"operators_{name}" for name in (*registry.SERVICES, "bus")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAYBILL_HOME", "/nonexistent")
+        patch.setenv("BUS", "postgres")
+        for name, database in names.items():
+            patch.setenv(f"{name.upper()}_DATABASE_URL", postgres.create_database(database))
+        patch.setenv("TRACKING_KEY_PEPPER", "pepper")
+        for variable in ("DATABASE_URL", "GATEWAY_URL", "CARRIER_URL", "MAIL_URL"):
+            patch.delenv(variable, raising=False)
+        found = system.find(None)
+        asyncio.run(_fill(found))
+        yield
+    for database in names.values():
+        postgres.drop_database(database)
+
+
+async def _fill(found: system.System) -> None:
+    for name in registry.SERVICES:
+        await migrate.upgrade(found.dsn(name))
+    events = [said(1), said(2), said(1, "cus_2")]
+    async with found.connect("notification") as on:
+        await on.bus.ensure_topics(sorted(TOPICS))
+        producer = await on.bus.producer()
+        await producer.send([message(event) for event in events])
+        await producer.close()
+        async with on.store.transaction() as transaction:
+            await transaction.streams.append(
+                [
+                    StreamWrite("default/preferences/cus_1", 0, events[:2]),
+                    StreamWrite("default/preferences/cus_2", 0, events[2:]),
+                ]
+            )
+    async with found.connect("tracking") as on, on.store.transaction() as transaction:
+        await transaction.parking.park("tracking", [_parked(said(2), 1), _parked(said(1), 2)])
+
+
+def _parked(event: Recorded, offset: int) -> Parked:
+    sent = message(event)
+    return Parked(
+        position=0,
+        key=event.key,
+        reason="ArithmeticError: cannot be applied",
+        partition=Partition(sent.topic, 0),
+        offset=offset,
+        headers=sent.headers,
+        value=sent.value,
+        parked_at=event.occurred_at,
+    )
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_every_event_is_a_cloud_event_on_a_line_of_its_own(shop: None) -> None:
+    answer = run("events", "export")
+    assert answer.exit_code == 0, answer.output
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
+    places = [(one["stream"], one["streamversion"]) for one in lines]
+    one, two = "default/preferences/cus_1", "default/preferences/cus_2"
+    assert places == [(one, 1), (one, 2), (two, 1)]
+    assert lines[0]["specversion"] == "1.0"
+    assert lines[0]["type"] == FACT.TYPE
+    assert lines[0]["data"] == FACT.model_dump()
+    assert run("events", "export", "--service", "capture").stdout == ""
+
+
+def test_projections_are_listed_with_their_lag_and_verified(shop: None) -> None:
+    rows = json.loads(run("projections", "list", "--json").stdout)
+    by_view = {row["view"]: row for row in rows}
+    assert by_view["timeline"]["lag"] == 3
+    assert by_view["orders"]["lag"] == 0
+    assert run("projections", "verify", "tokens").exit_code == 0
+
+
+def test_a_view_that_differs_fails_its_verification(shop: None) -> None:
+    async def falsify() -> None:
+        async with system.find(None).connect("capture") as on, on.store.transaction() as at:
+            await at.documents.put("default", "orders", {"ord_x": Document("{}")})
+
+    async def mend() -> None:
+        async with system.find(None).connect("capture") as on, on.store.transaction() as at:
+            await at.documents.drop("default", "orders", ["ord_x"])
+
+    asyncio.run(falsify())
+    try:
+        answer = run("projections", "verify", "orders")
+        assert answer.exit_code == 1
+        assert "DIFFERS" in answer.stdout
+    finally:
+        asyncio.run(mend())
+
+
+def test_a_rebuild_makes_the_next_generation_live(shop: None) -> None:
+    assert run("projections", "rebuild", "tokens").exit_code == 0
+    rows = json.loads(run("projections", "list", "--json", "--service", "tracking").stdout)
+    assert {row["view"]: row["generation"] for row in rows}["tokens"] == 2
+
+
+def test_an_audit_names_the_parked_and_says_what_it_could_not_have(shop: None) -> None:
+    answer = run("audit", "--json")
+    assert answer.exit_code == 1
+    told = json.loads(answer.stdout)
+    found = {one["guarantee"]: one for one in told["guarantees"]}
+    assert found["I9"]["verdict"] == "holds"
+    assert found["I8"]["verdict"] == "holds"
+    assert found["I11"]["violations"] == ["tracking has parked 2 deliveries of notifications"]
+    assert found["I14"]["missing"] == ["the services' logs"]
+    behind = "tracking is 3 behind on notifications"
+    assert behind in found["I10"]["violations"]
+
+
+def test_parked_keys_are_listed_shown_retried_and_gone(shop: None) -> None:
+    (row,) = json.loads(run("parked", "list", "--json").stdout)
+    assert (row["service"], row["key"], row["count"]) == ("tracking", "cus_1", 2)
+    shown = json.loads(run("parked", "show", str(row["position"])).stdout)
+    assert shown["headers"]["ce_type"] == FACT.TYPE
+    assert shown["value"] == FACT.model_dump()
+    with pytest.raises(Failure) as unknown:
+        run_plainly("parked", "retry", "nothing")
+    assert unknown.value.code == NOT_FOUND
+    with pytest.raises(Failure) as without:
+        run_plainly("parked", "discard", "cus_1", "--reason", " ")
+    assert without.value.code == USAGE
+    answer = run_plainly("parked", "retry", "cus_1")
+    assert "2 applied, 0 known already, 0 left" in answer.stdout
+    assert json.loads(run("parked", "list", "--json").stdout) == []
+
+
+def run_plainly(*arguments: str) -> Result:
+    """Raises what the command raised, as `main` would get it."""
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
