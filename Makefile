@@ -141,3 +141,7 @@ k8s: $(STAMP) ## Render the Kubernetes manifests and check them
 replay: up ## Play a file of the UCI Online Retail layout through the APIs (FILE=…)
 	@[ -n "$(FILE)" ] || { echo "Name a file: make replay FILE=path/to/2010-12.csv.gz" >&2; exit 2; }
 	@"$(WAYBILL)" replay "$(FILE)"
+
+.PHONY: demo
+demo: up ## Show orders flowing, live, and end with the audit
+	@"$(WAYBILL)" demo

@@ -7,6 +7,7 @@ import typer
 from waybill import show
 from waybill.commands import events, parked, projections
 from waybill.commands.audit import audit
+from waybill.commands.demo import demo
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.replay import replay
@@ -25,6 +26,7 @@ for command in (up, down, clean, status, logs, doctor):
 app.command(hidden=True)(supervise)
 app.command()(audit)
 app.command()(replay)
+app.command()(demo)
 for group in (events, projections, parked):
     app.add_typer(group.app)
 

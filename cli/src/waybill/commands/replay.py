@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from waybill import home as homes
-from waybill import show, state, system
+from waybill import shop, show, state, system
 from waybill.audit import gather, oracles
 from waybill.audit import report as audits
 from waybill.failure import FAILED, UNAVAILABLE, Failure
 from waybill.ledger import Ledger
 from waybill.replay import plan as plans
-from waybill.replay import play, reading, report, shop
+from waybill.replay import play, reading, report
 from waybill.replay.checkpoint import Checkpoint
 from waybill_runtime.clock import SystemClock
 

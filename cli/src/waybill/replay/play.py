@@ -13,7 +13,7 @@ from waybill.failure import CONFLICT, FAILED, Failure
 from waybill.replay import plan as plans
 from waybill.replay.checkpoint import Checkpoint, Made
 from waybill.replay.progress import stage
-from waybill.replay.shop import Json, Shop, problem_kind
+from waybill.shop import Json, Shop, problem_kind
 from waybill_runtime.clock import Clock
 
 TERMINAL = frozenset({"completed", "rejected", "cancelled", "expired"})

@@ -65,6 +65,12 @@ class Shop:
         url = f"{self._values['CAPTURE_URL']}/v1/orders/{order_id}"
         return _json(await self._ask("GET", url, self._headers("STOREFRONT_KEY")))
 
+    async def cancel(self, key: str, order_id: str) -> httpx.Response:
+        """Ask for a cancellation, whatever the order has come to meanwhile."""
+        url = f"{self._values['CAPTURE_URL']}/v1/orders/{order_id}/cancel"
+        headers = self._headers("STOREFRONT_KEY") | {"Idempotency-Key": key, "If-Match": "*"}
+        return await self._ask("POST", url, headers, key=key, body=b"{}")
+
     async def count(self, channel: str, status: str) -> int:
         """How many orders of a channel have a status, in capture's list."""
         found, cursor = 0, ""

@@ -1,0 +1,1 @@
+"""A shop's busy half minute, to be watched."""
