@@ -3,20 +3,21 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from tracking import bodies
-from tracking.service import Tracking
+from tracking.service import PRIVATE, Tracking
 from waybill_events.envelope import DEFAULT_TENANT
 from waybill_runtime.http import conditions
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.stored import StoreUnavailable
 
 Staff = Annotated[Principal, Depends(requires("timeline:read"))]
+OrderId = Annotated[str, Path(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
-PRIVATE = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 STREAMS_MAX = 500
 LOOK_S = 0.5
 KEEP_ALIVE_S = 15.0
@@ -47,19 +48,24 @@ def router(on: Infrastructure, tracking: Tracking) -> APIRouter:
         The stream ends after ten minutes; reconnect with Last-Event-ID, as browsers do.
         """
         order_id = await tracking.order_of(DEFAULT_TENANT, token)
-        seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else 0
         return StreamingResponse(
-            streams.open(order_id, seen),
+            streams.open(order_id, _version(last_event_id)),
             media_type="text/event-stream",
             headers={**PRIVATE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     @routes.get("/orders/{order_id}/timeline", operation_id="order_timeline")
-    async def timeline(order_id: str, who: Staff) -> bodies.TimelineView:
+    async def timeline(order_id: OrderId, who: Staff) -> bodies.TimelineView:
         """Every event of an order across services, with cause and actor."""
         return await tracking.timeline(who.tenant, order_id)
 
     return routes
+
+
+def _version(last_event_id: str | None) -> int:
+    """The version that a reader has seen; what is no number of ours counts as none."""
+    said = last_event_id or ""
+    return int(said) if said.isascii() and said.isdigit() else 0
 
 
 class _Streams:
@@ -83,6 +89,9 @@ class _Streams:
 
     async def _events(self, order_id: str, seen: int) -> AsyncIterator[str]:
         clock = self._on.clock
+        if self._open >= STREAMS_MAX:  # others began between the answer's head and its body
+            yield "retry: 10000\n\n"
+            return
         self._open += 1
         try:
             yield "retry: 2000\n\n"
@@ -97,5 +106,7 @@ class _Streams:
                     yield ": still here\n\n"
                 if await self._on.stopping.wait(LOOK_S):
                     return
+        except StoreUnavailable:
+            return  # the reader comes back by itself, with what it has seen
         finally:
             self._open -= 1

@@ -7,6 +7,8 @@ from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 
 TOKEN_LENGTH_MAX = 200
+PRIVATE = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
+"""What every answer to a token says, for the token stands in its address."""
 
 
 class Tracking:
@@ -27,7 +29,7 @@ class Tracking:
                 found = await reading.documents.get(tenant, views.TOKENS.name, [digest])
             if digest in found:
                 return views.TOKENS.model.validate_json(found[digest].body).order_id
-        raise Refused(404, "not-found", "This link opens no order. Use the one we sent you.")
+        raise _opens_nothing()
 
     async def track(self, tenant: str, order_id: str) -> bodies.TrackView:
         """The customer's view of an order; 404 until the order's own stream has spoken."""
@@ -38,7 +40,7 @@ class Tracking:
             tracked = views.CUSTOMER.model.validate_json(document.body)
             if tracked.order is not None:
                 return _show(tracked.order, tracked.parcels, document.version)
-        raise Refused(404, "not-found", "This link opens no order. Use the one we sent you.")
+        raise _opens_nothing()
 
     async def timeline(self, tenant: str, order_id: str) -> bodies.TimelineView:
         """Every event of an order across services, with cause and actor."""
@@ -55,6 +57,11 @@ class Tracking:
                 for entry in timeline.entries
             ],
         )
+
+
+def _opens_nothing() -> Refused:
+    detail = "This link opens no order. Use the one we sent you."
+    return Refused(404, "not-found", detail, headers=PRIVATE)
 
 
 def _show(order: views.OrderPart, parts: views.ParcelsPart, version: int) -> bodies.TrackView:

@@ -114,6 +114,9 @@ def _order(order: OrderPart | None, recorded: Recorded, event: Event) -> OrderPa
     return None if order is None else order.model_copy(update=_order_change(order, event))
 
 
+_GIVEN_BACK = ("refunded", "partially_refunded")
+
+
 def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
     match event:
         case capture.OrderConfirmed():
@@ -128,7 +131,8 @@ def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
         case capture.OrderExpired(reason=reason) | capture.OrderCancelled(reason=reason):
             return {"status": _ENDS[type(event)], "reason": reason, "cancelling": False}
         case capture.OrderCompleted():
-            return {"status": "completed", "payment": "captured"}
+            settled = order.payment if order.payment in _GIVEN_BACK else "captured"
+            return {"status": "completed", "payment": settled}
         case capture.OrderPaymentRecorded():
             return {"payment": _payment(event)}
         case capture.OrderLinesCancelled(lines=parts):

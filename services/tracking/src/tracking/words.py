@@ -42,7 +42,8 @@ _SCANS: Mapping[str, str] = {
 
 def payment(order: OrderPart) -> str:
     """Where the money is."""
-    if order.status in ("rejected", "expired", "cancelled") and order.payment == "pending":
+    ended = order.status in ("rejected", "expired", "cancelled")
+    if ended and order.payment in ("pending", "authorized"):
         return _PAYMENT["voided"]
     return _PAYMENT.get(order.payment, order.payment.replace("_", " ").capitalize())
 
