@@ -17,7 +17,7 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.adapters.postgres import migrate
 from waybill_runtime.bus import Partition
 from waybill_runtime.relay import message
-from waybill_runtime.store import Document, Parked, StreamWrite
+from waybill_runtime.stored import Document, Parked, StreamWrite
 from waybill_runtime.testing.world import recorded
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]

@@ -11,6 +11,7 @@ from waybill.embedded.account import Account
 from waybill.failure import UNAVAILABLE, Failure
 from waybill.programs import Program
 from waybill_runtime.clock import SystemClock
+from waybill_runtime.lifecycle import alongside
 
 READY_TIMEOUT_S = 120.0
 FIRST_TRIES = 6
@@ -40,6 +41,7 @@ class Child:
         self._stopping = asyncio.Event()
         self._was_ready = asyncio.Event()
         self._gave_up = asyncio.Event()
+        self._settled = asyncio.Event()
         self.running = state.Running(
             port=program.port,
             ready_path=program.ready_path,
@@ -61,6 +63,7 @@ class Child:
                 return
             if not self._was_ready.is_set() and tries >= FIRST_TRIES:
                 self._gave_up.set()
+                self._settled.set()
                 return
             if CLOCK.monotonic_s() - started_s > SETTLED_S:
                 delay_s = BACKOFF_MIN_S
@@ -76,13 +79,7 @@ class Child:
         Raises:
             Failure: it keeps dying, or READY_TIMEOUT_S went by.
         """
-        events = (self._was_ready, self._gave_up, self._stopping)
-        waits = [asyncio.ensure_future(event.wait()) for event in events]
-        try:
-            await asyncio.wait(waits, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await _within(self._settled.wait(), READY_TIMEOUT_S)
         if self._was_ready.is_set() or self._stopping.is_set():
             return
         how = "keeps dying" if self._gave_up.is_set() else "is not ready"
@@ -97,10 +94,12 @@ class Child:
     def no_longer(self) -> None:
         """Start it no more, and let go who waits for it; what runs goes on until stop()."""
         self._stopping.set()
+        self._settled.set()
 
     async def stop(self) -> None:
         """Ask it to end, wait STOP_TIMEOUT_S, then end it; may be called twice."""
         self._stopping.set()
+        self._settled.set()
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -120,11 +119,10 @@ class Child:
         self.running.pid = self._process.pid
         self.running.created = state.born(self._process.pid)
         self._changed()
-        probing = asyncio.ensure_future(self._probe())
         try:
-            await self._process.wait()
+            async with alongside(self._probe()):
+                await self._process.wait()
         finally:
-            probing.cancel()
             self.running.ready = False
             self.running.pid = None
             self._changed()
@@ -151,6 +149,7 @@ class Child:
             await asyncio.sleep(PROBE_EVERY_S)
         self.running.ready = True
         self._was_ready.set()
+        self._settled.set()
         self._changed()
 
     async def _answers(self) -> bool:

@@ -19,6 +19,7 @@ from waybill import logfiles, plan, ports, programs, state, stores
 from waybill.children import Child
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
 from waybill.programs import Program
+from waybill_runtime.lifecycle import alongside
 
 PREPARE_TIMEOUT_S = 120.0
 ROTATE_EVERY_S = 5.0
@@ -131,11 +132,8 @@ class Supervisor:
         for child in children:
             self._state.programs[child.program.name] = child.running
             group.create_task(child.keep())
-        stopped = asyncio.ensure_future(self._stop_waiting(children))
-        try:
+        async with alongside(self._stop_waiting(children)):
             await asyncio.gather(*(child.ready() for child in children))
-        finally:
-            stopped.cancel()
 
     async def _stop_waiting(self, children: Sequence[Child]) -> None:
         """Told to stop while programs start: nobody waits for them any longer."""
@@ -157,15 +155,13 @@ class Supervisor:
                 cwd=self._home.path,
                 start_new_session=True,
             )
-        ending = asyncio.ensure_future(self._end_when_stopping(process))
-        try:
-            async with asyncio.timeout(PREPARE_TIMEOUT_S):
-                await process.communicate(needed.model_dump_json().encode())
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        finally:
-            ending.cancel()
+        async with alongside(self._end_when_stopping(process)):
+            try:
+                async with asyncio.timeout(PREPARE_TIMEOUT_S):
+                    await process.communicate(needed.model_dump_json().encode())
+            except TimeoutError:
+                process.kill()
+                await process.wait()
         if process.returncode != 0 and not self._stopping.is_set():
             raise Failure(
                 f"The databases could not be prepared (exit code {process.returncode}).",

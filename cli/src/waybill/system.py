@@ -22,7 +22,7 @@ from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping
-from waybill_runtime.store import CommitUnknown, LockTimeout, StoreUnavailable
+from waybill_runtime.stored import CommitUnknown, LockTimeout, StoreUnavailable
 
 CONNECTIONS = 4
 NAMED = ("BUS", "BUS_DATABASE_URL", "DATABASE_URL", "KAFKA_BOOTSTRAP")

@@ -10,7 +10,7 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.bus import Delivery, Message, Partition
 from waybill_runtime.consumer import EventConsumer, Incoming
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.store import Parked, StoreUnavailable
+from waybill_runtime.stored import Parked, StoreUnavailable
 from waybill_runtime.testing.world import World, delivery, recorded, simulate
 from waybill_runtime.work import Work
 

@@ -9,7 +9,7 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer
-from waybill_runtime.store import ClaimedJob, Job
+from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.testing.world import EPOCH, World, simulate
 
 

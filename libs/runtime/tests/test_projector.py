@@ -14,7 +14,7 @@ from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.projector import View, projecting
 from waybill_runtime.rebuild import Comparison, Rebuild
 from waybill_runtime.relay import message
-from waybill_runtime.store import Document
+from waybill_runtime.stored import Document
 from waybill_runtime.testing.world import World, recorded, simulate
 
 TYPE = ContactPreferenceChanged.TYPE

@@ -9,7 +9,7 @@ from waybill_runtime.bus import Message
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import keep_running
 from waybill_runtime.relay import Relay
-from waybill_runtime.store import StreamWrite
+from waybill_runtime.stored import StreamWrite
 from waybill_runtime.testing.world import World, recorded, simulate
 
 

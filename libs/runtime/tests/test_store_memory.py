@@ -8,7 +8,8 @@ import pytest
 
 from waybill_runtime.adapters.memory.store import MemoryDatabase, MemoryStore
 from waybill_runtime.clock import LoopClock
-from waybill_runtime.store import Committed, CommitUnknown, Store, StoreUnavailable
+from waybill_runtime.store import Store
+from waybill_runtime.stored import Committed, CommitUnknown, StoreUnavailable
 from waybill_runtime.testing.store_conformance import StoreConformance
 from waybill_runtime.testing.store_harness import ORDER, OTHER, StoreHarness, append, loaded, write
 

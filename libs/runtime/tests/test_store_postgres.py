@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from waybill_runtime.adapters.postgres import migrate, schema
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
-from waybill_runtime.store import Store, StoreUnavailable
+from waybill_runtime.store import Store
+from waybill_runtime.stored import StoreUnavailable
 from waybill_runtime.testing.store_conformance import StoreConformance
 from waybill_runtime.testing.store_harness import ORDER, StoreHarness, append, write
 

@@ -14,7 +14,7 @@ import pytest
 from waybill_runtime.adapters.postgres import connections, migrate
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
-from waybill_runtime.store import (
+from waybill_runtime.stored import (
     Committed,
     CommitUnknown,
     LockTimeout,

@@ -11,7 +11,7 @@ from waybill.embedded.postgres import EmbeddedPostgres
 from waybill_runtime.adapters.postgres import migrate
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
-from waybill_runtime.store import CommitUnknown, StoreUnavailable
+from waybill_runtime.stored import CommitUnknown, StoreUnavailable
 from waybill_runtime.testing.store_harness import append, write
 
 pytestmark = pytest.mark.postgres

@@ -20,7 +20,7 @@ from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome
 from waybill_runtime.service import Service
-from waybill_runtime.store import ClaimedJob
+from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.testing.world import World
 from waybill_runtime.work import Cause, Work
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from waybill import registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
 from waybill.failure import CONFLICT, FAILED, NOT_FOUND, USAGE, Failure
-from waybill_runtime.store import Parked
+from waybill_runtime.stored import Parked
 
 if TYPE_CHECKING:
     from waybill_runtime.infrastructure import Infrastructure

@@ -30,15 +30,14 @@ from waybill_runtime.bus import (
 )
 from waybill_runtime.ids import Ids
 from waybill_runtime.lifecycle import Stopping
-from waybill_runtime.store import (
+from waybill_runtime.store import Store, Transaction
+from waybill_runtime.stored import (
     Advance,
     CommitUnknown,
     LockTimeout,
     Ownership,
     Parked,
-    Store,
     StoreUnavailable,
-    Transaction,
     VersionConflict,
 )
 from waybill_runtime.work import Work

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
-from waybill_runtime.store import Job
+from waybill_runtime.stored import Job
 
 C = TypeVar("C")
 S = TypeVar("S")

@@ -16,7 +16,8 @@ from waybill_runtime import metrics
 from waybill_runtime.decider import Intent
 from waybill_runtime.ids import Ids
 from waybill_runtime.lifecycle import Stopping, Wake
-from waybill_runtime.store import ClaimedJob, Committed, Store, Transaction
+from waybill_runtime.store import Store, Transaction
+from waybill_runtime.stored import ClaimedJob, Committed
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Cause, Work
 

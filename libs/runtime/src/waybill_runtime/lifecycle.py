@@ -1,14 +1,17 @@
 """How long-running parts live: started together, restarted when they fail, stopped in time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import structlog
 
 from waybill_runtime import metrics
 
 log = structlog.get_logger("waybill.lifecycle")
+
+T = TypeVar("T")
 
 RESTART_DELAY_S_MAX = 5.0
 
@@ -48,6 +51,17 @@ class Wake:
             async with asyncio.timeout(timeout_s):
                 await self._event.wait()
         self._event.clear()
+
+
+@asynccontextmanager
+async def alongside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Run `work` beside the body; it is cancelled, and has ended, when the body leaves."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def keep_running(name: str, run: Callable[[], Awaitable[None]], stopping: Stopping) -> None:

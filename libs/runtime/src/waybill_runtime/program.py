@@ -22,7 +22,7 @@ from waybill_runtime.clock import SystemClock
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.lifecycle import Stopping
+from waybill_runtime.lifecycle import Stopping, alongside
 from waybill_runtime.service import Blueprint, Service
 from waybill_runtime.settings import ServiceSettings
 
@@ -180,7 +180,6 @@ async def _stop_when_told(
 
 async def _work(service: Service, infrastructure: Infrastructure, *, shares_process: bool) -> None:
     """The worker's parts; once stopping, they have STOP_S to finish what they are at."""
-    parts = asyncio.ensure_future(service.run_parts(shares_process=shares_process))
-    await infrastructure.stopping.wait()
-    await asyncio.wait([parts], timeout=STOP_S)
-    parts.cancel()
+    async with alongside(service.run_parts(shares_process=shares_process)) as parts:
+        await infrastructure.stopping.wait()
+        await asyncio.wait([parts], timeout=STOP_S)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.consumer import Handler, Incoming
-from waybill_runtime.store import Document
+from waybill_runtime.stored import Document
 from waybill_runtime.work import Work
 
 V = TypeVar("V")

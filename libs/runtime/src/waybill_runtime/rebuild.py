@@ -11,7 +11,8 @@ from waybill_runtime.bus import Bus, Delivery, Partition
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.ids import Ids
 from waybill_runtime.projector import AnyView, project
-from waybill_runtime.store import Advance, Store, Transaction
+from waybill_runtime.store import Store, Transaction
+from waybill_runtime.stored import Advance
 from waybill_runtime.work import Work
 
 BATCH = 1_000

@@ -13,7 +13,8 @@ from waybill_events.envelope import Recorded
 from waybill_runtime import metrics
 from waybill_runtime.bus import Bus, BusUnavailable, Message, Producer
 from waybill_runtime.lifecycle import Stopping, Wake
-from waybill_runtime.store import Committed, Store, Unpublished
+from waybill_runtime.store import Store
+from waybill_runtime.stored import Committed, Unpublished
 
 log = structlog.get_logger("waybill.relay")
 

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from waybill_runtime import metrics
 from waybill_runtime.ids import Ids
-from waybill_runtime.store import LockTimeout, Store, Transaction, VersionConflict
+from waybill_runtime.store import Store, Transaction
+from waybill_runtime.stored import LockTimeout, VersionConflict
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
 from waybill_events.event import Event
 from waybill_runtime.decider import AnyDecider, Intent
 from waybill_runtime.ids import Ids
-from waybill_runtime.store import Job, StreamWrite, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import Job, StreamWrite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

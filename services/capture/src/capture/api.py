@@ -44,6 +44,12 @@ def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
         order = await orders.read(who.tenant, order_id)
         return conditions.answer_read(request, order, order.version)
 
+    _add_list(router, orders)
+    _add_cancel(router, on, orders)
+    return router
+
+
+def _add_list(router: APIRouter, orders: Orders) -> None:
     @router.get("", operation_id="list_orders")
     async def find(
         who: Reader,
@@ -81,6 +87,8 @@ def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
             next_cursor=conditions.cursor_of(page[-1].id) if more else None,
         )
 
+
+def _add_cancel(router: APIRouter, on: Infrastructure, orders: Orders) -> None:
     @router.post("/{order_id}/cancel", operation_id="cancel_order", response_model=bodies.OrderView)
     async def cancel(
         request: Request,
@@ -99,8 +107,6 @@ def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
             return Reply(200, order, {"ETag": conditions.etag(order.version)})
 
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
-
-    return router
 
 
 def recipients_router(on: Infrastructure, vault: Vault) -> APIRouter:

@@ -18,7 +18,8 @@ from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http.problem import FieldError, Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.store import Answer, ClaimedJob, Document, Job, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import Answer, ClaimedJob, Document, Job
 from waybill_runtime.work import Asked, Work, caused_by
 
 EXPIRE = "capture.expire"

@@ -9,7 +9,7 @@ from waybill_events import fulfillment as facts
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.decider import NOTHING, Follow
-from waybill_runtime.store import Job
+from waybill_runtime.stored import Job
 
 MISS = "fulfillment.deadline"
 LABEL = "fulfillment.label"

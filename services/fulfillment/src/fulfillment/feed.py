@@ -14,7 +14,7 @@ from waybill_runtime.consumer import Incoming
 from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.store import Document
+from waybill_runtime.stored import Document
 from waybill_runtime.work import Work
 
 FEED = "feed"

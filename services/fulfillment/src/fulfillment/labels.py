@@ -24,7 +24,7 @@ from waybill_events.envelope import DEFAULT_TENANT, StreamId
 from waybill_runtime.decider import Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome, backoff_s
-from waybill_runtime.store import ClaimedJob
+from waybill_runtime.stored import ClaimedJob
 
 Verdict = commands.NoteLabel | commands.NoteLabelRefused
 

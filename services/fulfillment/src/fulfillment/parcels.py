@@ -12,7 +12,8 @@ from waybill_events.fulfillment import TrackingStatus
 from waybill_runtime.decider import Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome
-from waybill_runtime.store import ClaimedJob, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Cause, Work
 

@@ -17,7 +17,8 @@ from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import FieldError, Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Timer
-from waybill_runtime.store import ClaimedJob, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.work import Asked, Work, caused_by
 
 Rules: TypeAlias = Decider[commands.Command, decider.State]

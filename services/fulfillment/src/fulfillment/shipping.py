@@ -15,7 +15,8 @@ from waybill_runtime.http.auth import Principal
 from waybill_runtime.http.idempotency import Reply, answered_once, fingerprint, required
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.store import Answer, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import Answer
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Asked, Cause, Work
 

@@ -25,7 +25,8 @@ from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http.problem import FieldError, Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome
-from waybill_runtime.store import ClaimedJob, Job, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Asked, Cause, Work, caused_by
 

@@ -21,7 +21,8 @@ from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http import conditions
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome, backoff_s
-from waybill_runtime.store import ClaimedJob, Job, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.work import Asked, Work, caused_by
 
 SEND = "notification.send"

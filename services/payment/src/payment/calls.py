@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from waybill_events import payment
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
-from waybill_runtime.store import Job
+from waybill_runtime.stored import Job
 
 Operation: TypeAlias = Literal["authorize", "capture", "void", "refund"]
 OPERATIONS: tuple[Operation, ...] = ("authorize", "capture", "void", "refund")

@@ -11,7 +11,8 @@ from waybill_events.identity import suffix
 from waybill_runtime.decider import Intent
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.store import Answer, Stream, Transaction
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import Answer, Stream
 from waybill_runtime.work import Asked, Work
 
 

@@ -24,7 +24,7 @@ from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.ids import Ids
 from waybill_runtime.jobs import Effect, Outcome, backoff_s
-from waybill_runtime.store import ClaimedJob, Job
+from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.work import Work, caused_by
 
 EXPIRE = "payment.expire"

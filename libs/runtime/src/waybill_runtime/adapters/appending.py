@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from waybill_runtime.store import StreamWrite
+from waybill_runtime.stored import StreamWrite
 
 
 def checked(writes: Sequence[StreamWrite]) -> list[StreamWrite]:

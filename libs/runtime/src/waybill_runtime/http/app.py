@@ -14,7 +14,7 @@ from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.http.edge import Edge
 from waybill_runtime.http.problem import Problem, Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.store import StoreUnavailable
+from waybill_runtime.stored import StoreUnavailable
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "content": {problem.CONTENT_TYPE: {}}, "description": text}

@@ -14,7 +14,8 @@ from waybill_events.envelope import DEFAULT_TENANT
 from waybill_runtime import ids
 from waybill_runtime.clock import Clock
 from waybill_runtime.http.problem import Refused
-from waybill_runtime.store import Document, Store
+from waybill_runtime.store import Store
+from waybill_runtime.stored import Document
 
 VIEW = "api-keys"
 CACHE_S = 3.0

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from waybill_runtime.http.auth import Principal
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.ids import Ids
-from waybill_runtime.store import Answer, LockTimeout, Store, Transaction
+from waybill_runtime.store import Store, Transaction
+from waybill_runtime.stored import Answer, LockTimeout
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Asked
 

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from waybill_runtime.bus import BusUnavailable
-from waybill_runtime.store import CommitUnknown, LockTimeout, StoreUnavailable, VersionConflict
+from waybill_runtime.stored import CommitUnknown, LockTimeout, StoreUnavailable, VersionConflict
 
 log = structlog.get_logger("waybill.http")
 

@@ -5,26 +5,26 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from datetime import UTC, datetime
 
 from waybill_events.envelope import Recorded
-from waybill_runtime import store
+from waybill_runtime import store, stored
 from waybill_runtime.bus import Partition
 
-_NOTHING = store.Backlog(0, 0.0)
+_NOTHING = stored.Backlog(0, 0.0)
 
 
 class NoopStreams:
-    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, store.Stream]:
-        return {stream: store.Stream(0, None, ()) for stream in streams}
+    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, stored.Stream]:
+        return {stream: stored.Stream(0, None, ()) for stream in streams}
 
-    async def append(self, writes: Sequence[store.StreamWrite]) -> None:
+    async def append(self, writes: Sequence[stored.StreamWrite]) -> None:
         """Nothing is appended."""
 
-    async def unpublished(self, limit: int) -> Sequence[store.Unpublished]:
+    async def unpublished(self, limit: int) -> Sequence[stored.Unpublished]:
         return ()
 
     async def published(self, positions: Sequence[int]) -> None:
         """Nothing was waiting."""
 
-    async def outbox_backlog(self) -> store.Backlog:
+    async def outbox_backlog(self) -> stored.Backlog:
         return _NOTHING
 
     async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
@@ -41,11 +41,11 @@ class NoopStreams:
 class NoopInbox:
     async def take(
         self, consumer: str, partitions: Collection[Partition]
-    ) -> Mapping[Partition, store.Ownership]:
+    ) -> Mapping[Partition, stored.Ownership]:
         return {}
 
     async def advance(
-        self, consumer: str, moves: Mapping[Partition, store.Advance]
+        self, consumer: str, moves: Mapping[Partition, stored.Advance]
     ) -> Mapping[Partition, int]:
         return {}
 
@@ -63,7 +63,7 @@ class NoopInbox:
 
 
 class NoopJobs:
-    async def schedule(self, jobs: Sequence[store.Job]) -> None:
+    async def schedule(self, jobs: Sequence[stored.Job]) -> None:
         """Nothing is scheduled."""
 
     async def cancel(self, ids: Collection[str]) -> None:
@@ -71,7 +71,7 @@ class NoopJobs:
 
     async def claim(
         self, kinds: Collection[str], *, limit: int, lease_s: float
-    ) -> Sequence[store.ClaimedJob]:
+    ) -> Sequence[stored.ClaimedJob]:
         return ()
 
     async def finish(self, tokens: Collection[str]) -> int:
@@ -83,21 +83,21 @@ class NoopJobs:
     async def next_due_s(self, kinds: Collection[str]) -> float | None:
         return None
 
-    async def job_backlog(self) -> Mapping[str, store.Backlog]:
+    async def job_backlog(self) -> Mapping[str, stored.Backlog]:
         return {}
 
 
 class NoopDocuments:
     async def get(
         self, tenant: str, view: str, keys: Collection[str], *, generation: int | None = None
-    ) -> Mapping[str, store.Document]:
+    ) -> Mapping[str, stored.Document]:
         return {}
 
     async def put(
         self,
         tenant: str,
         view: str,
-        documents: Mapping[str, store.Document],
+        documents: Mapping[str, stored.Document],
         *,
         generation: int | None = None,
     ) -> None:
@@ -115,7 +115,7 @@ class NoopDocuments:
         after: str | None = None,
         descending: bool = False,
         limit: int = 20,
-    ) -> Sequence[tuple[str, store.Document]]:
+    ) -> Sequence[tuple[str, stored.Document]]:
         return ()
 
     async def generation(self, view: str) -> int:
@@ -135,10 +135,10 @@ class NoopDocuments:
 
 
 class NoopAnswers:
-    async def claim(self, tenant: str, key: str, fingerprint: str) -> store.Answer | None:
+    async def claim(self, tenant: str, key: str, fingerprint: str) -> stored.Answer | None:
         return None
 
-    async def keep(self, tenant: str, key: str, answer: store.Answer) -> None:
+    async def keep(self, tenant: str, key: str, answer: stored.Answer) -> None:
         """Nothing is kept."""
 
 
@@ -146,18 +146,18 @@ class NoopParking:
     async def parked_keys(self, consumer: str, keys: Collection[str]) -> Collection[str]:
         return ()
 
-    async def park(self, consumer: str, deliveries: Sequence[store.Parked]) -> None:
+    async def park(self, consumer: str, deliveries: Sequence[stored.Parked]) -> None:
         """Nothing is parked."""
 
     async def parked(
         self, consumer: str, *, key: str | None = None, after: int = 0, limit: int = 100
-    ) -> Sequence[store.Parked]:
+    ) -> Sequence[stored.Parked]:
         return ()
 
     async def unpark(self, consumer: str, positions: Collection[int]) -> None:
         """Nothing was parked."""
 
-    async def parked_backlog(self, consumer: str) -> store.Backlog:
+    async def parked_backlog(self, consumer: str) -> stored.Backlog:
         return _NOTHING
 
 
@@ -191,7 +191,7 @@ class NoopStore:
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC)
 
-    def on_commit(self, listener: Callable[[store.Committed], None]) -> None:
+    def on_commit(self, listener: Callable[[stored.Committed], None]) -> None:
         """Nobody is told."""
 
     @contextlib.asynccontextmanager

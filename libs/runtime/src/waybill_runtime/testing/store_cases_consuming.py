@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from waybill_runtime.bus import Partition
-from waybill_runtime.store import Advance, Store
+from waybill_runtime.store import Store
+from waybill_runtime.stored import Advance
 from waybill_runtime.testing.store_harness import (
     ORDER,
     OTHER,

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from waybill_runtime.store import Document, Store
+from waybill_runtime.store import Store
+from waybill_runtime.stored import Document
 from waybill_runtime.testing.store_harness import StoreHarness, Undo, refused
 
 VIEW = "orders"

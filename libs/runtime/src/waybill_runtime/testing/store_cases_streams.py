@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from waybill_events.envelope import Recorded
-from waybill_runtime.store import Store, StreamWrite, VersionConflict
+from waybill_runtime.store import Store
+from waybill_runtime.stored import StreamWrite, VersionConflict
 from waybill_runtime.testing.store_harness import (
     ORDER,
     OTHER,

@@ -3,7 +3,8 @@
 import asyncio
 from datetime import timedelta
 
-from waybill_runtime.store import Committed, LockTimeout, Store, StoreUnavailable
+from waybill_runtime.store import Store
+from waybill_runtime.stored import Committed, LockTimeout, StoreUnavailable
 from waybill_runtime.testing.store_harness import (
     ORDER,
     OTHER,

@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from waybill_events.envelope import Recorded
 from waybill_runtime.bus import Partition
-from waybill_runtime.store import (
+from waybill_runtime.store import Store
+from waybill_runtime.stored import (
     Answer,
     ClaimedJob,
     Job,
     Ownership,
     Parked,
-    Store,
     Stream,
     StreamWrite,
     Unpublished,

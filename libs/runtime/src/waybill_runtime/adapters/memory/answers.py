@@ -1,7 +1,7 @@
 """Stored answers to idempotent requests, in memory."""
 
 from waybill_runtime.adapters.memory.session import Session
-from waybill_runtime.store import Answer
+from waybill_runtime.stored import Answer
 
 
 class MemoryAnswers:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from waybill_runtime.adapters import digests
 from waybill_runtime.adapters.memory.session import Session
-from waybill_runtime.store import Document
+from waybill_runtime.stored import Document
 
 
 class MemoryDocuments:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from waybill_runtime.adapters.memory.session import Session
 from waybill_runtime.bus import Partition
-from waybill_runtime.store import Advance, Ownership
+from waybill_runtime.stored import Advance, Ownership
 
 
 class MemoryInbox:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from waybill_runtime.adapters.memory.session import Session
 from waybill_runtime.adapters.memory.tables import JobRow
-from waybill_runtime.store import Backlog, ClaimedJob, Job
+from waybill_runtime.stored import Backlog, ClaimedJob, Job
 
 
 class MemoryJobs:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from waybill_runtime.adapters.memory.session import Session
 from waybill_runtime.adapters.memory.tables import ParkedRow
-from waybill_runtime.store import Backlog, Parked
+from waybill_runtime.stored import Backlog, Parked
 
 
 class MemoryParking:

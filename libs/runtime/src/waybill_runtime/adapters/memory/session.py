@@ -5,7 +5,7 @@ import itertools
 from datetime import datetime
 from typing import NoReturn, Protocol
 
-from waybill_runtime import store
+from waybill_runtime import stored
 from waybill_runtime.adapters.memory.tables import Rows, Tables
 from waybill_runtime.clock import Clock
 
@@ -56,7 +56,7 @@ class MemoryDatabase:
             async with asyncio.timeout(LOCK_S):
                 await self._lock.acquire()
         except TimeoutError:
-            raise store.LockTimeout("another transaction stayed open too long") from None
+            raise stored.LockTimeout("another transaction stayed open too long") from None
         self._holder = holder
 
     def leave(self, holder: object) -> None:
@@ -110,9 +110,9 @@ class Session:
 
     def conflict(self, stream: str) -> NoReturn:
         """End the transaction: the stream is not where the writer thought."""
-        self.failure = store.VersionConflict(stream)
+        self.failure = stored.VersionConflict(stream)
         raise self.failure
 
     def _check_alive(self) -> None:
         if self.is_dead:
-            raise store.StoreUnavailable("the process was killed")
+            raise stored.StoreUnavailable("the process was killed")

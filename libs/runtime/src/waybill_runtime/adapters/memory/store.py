@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
-from waybill_runtime import store
+from waybill_runtime import store, stored
 from waybill_runtime.adapters.memory.answers import MemoryAnswers
 from waybill_runtime.adapters.memory.documents import MemoryDocuments
 from waybill_runtime.adapters.memory.inbox import MemoryInbox
@@ -40,7 +40,7 @@ class MemoryStore:
     def __init__(self, database: MemoryDatabase, faults: Faults | None = None) -> None:
         self._database = database
         self._faults = faults or NoFaults()
-        self._listeners: list[Callable[[store.Committed], None]] = []
+        self._listeners: list[Callable[[stored.Committed], None]] = []
         self._open: dict[int, Session] = {}
         self._gone: str | None = None
 
@@ -77,7 +77,7 @@ class MemoryStore:
     def now(self) -> datetime:
         return self._database.clock.now()
 
-    def on_commit(self, listener: Callable[[store.Committed], None]) -> None:
+    def on_commit(self, listener: Callable[[stored.Committed], None]) -> None:
         self._listeners.append(listener)
 
     @contextlib.asynccontextmanager
@@ -112,14 +112,14 @@ class MemoryStore:
         await self._database.enter(session)
         try:
             self._check_here()
-        except store.StoreUnavailable:
+        except stored.StoreUnavailable:
             self._database.leave(session)
             raise
         self._open[id(session)] = session
 
     def _tell(self, session: Session) -> None:
         if session.appended or session.scheduled:
-            committed = store.Committed(session.appended, session.scheduled)
+            committed = stored.Committed(session.appended, session.scheduled)
             for listener in self._listeners:
                 listener(committed)
 
@@ -135,4 +135,4 @@ class MemoryStore:
 
     def _check_here(self) -> None:
         if self._gone is not None:
-            raise store.StoreUnavailable(self._gone)
+            raise stored.StoreUnavailable(self._gone)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from itertools import islice
 
 from waybill_events.envelope import Recorded, StreamId
-from waybill_runtime import store
+from waybill_runtime import stored
 from waybill_runtime.adapters import appending
 from waybill_runtime.adapters.memory.session import Session
 from waybill_runtime.adapters.memory.tables import OutboxRow, StreamRow
@@ -21,11 +21,11 @@ class MemoryStreams:
         self._session = session
         self._tables = session.tables
 
-    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, store.Stream]:
+    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, stored.Stream]:
         await (self._session.writes if lock else self._session.reads)("streams.load")
         return {stream: self._stream(stream) for stream in sorted(set(streams))}
 
-    async def append(self, writes: Sequence[store.StreamWrite]) -> None:
+    async def append(self, writes: Sequence[stored.StreamWrite]) -> None:
         checked = appending.checked(writes)
         if not checked:
             return
@@ -37,10 +37,10 @@ class MemoryStreams:
             self._append(write)
         self._session.appended = True
 
-    async def unpublished(self, limit: int) -> Sequence[store.Unpublished]:
+    async def unpublished(self, limit: int) -> Sequence[stored.Unpublished]:
         await self._session.reads("streams.unpublished")
         return [
-            store.Unpublished(position, row.event)
+            stored.Unpublished(position, row.event)
             for position, row in islice(self._tables.outbox.items(), limit)
         ]
 
@@ -51,13 +51,13 @@ class MemoryStreams:
         for position in positions:
             self._tables.outbox.drop(position)
 
-    async def outbox_backlog(self) -> store.Backlog:
+    async def outbox_backlog(self) -> stored.Backlog:
         await self._session.reads("streams.outbox_backlog")
         waiting = [row.recorded_at for row in self._tables.outbox.values()]
         if not waiting:
-            return store.Backlog(0, 0.0)
+            return stored.Backlog(0, 0.0)
         oldest_s = (self._session.now - min(waiting)).total_seconds()
-        return store.Backlog(len(waiting), max(0.0, oldest_s))
+        return stored.Backlog(len(waiting), max(0.0, oldest_s))
 
     async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
         after = ""
@@ -82,16 +82,16 @@ class MemoryStreams:
         found = (stream for stream, _ in self._tables.streams.items() if stream > after)
         return sorted(stream for stream in found if stream.startswith(prefix))[:limit]
 
-    def _stream(self, stream: str) -> store.Stream:
+    def _stream(self, stream: str) -> stored.Stream:
         row = self._tables.streams.get(stream) or _NEW
-        return store.Stream(row.version, row.snapshot, self._events(stream, row.snapshot_version))
+        return stored.Stream(row.version, row.snapshot, self._events(stream, row.snapshot_version))
 
     def _events(self, stream: str, after: int) -> list[Recorded]:
         row = self._tables.streams.get(stream) or _NEW
         found = (self._tables.events.get((stream, at)) for at in range(after + 1, row.version + 1))
         return [event for event in found if event is not None]
 
-    def _append(self, write: store.StreamWrite) -> None:
+    def _append(self, write: stored.StreamWrite) -> None:
         row = self._tables.streams.get(write.stream) or _NEW
         version = write.events[-1].version
         if write.snapshot is None:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from waybill_events.envelope import Recorded
 from waybill_runtime.bus import Partition
-from waybill_runtime.store import Answer, Document, Job, Ownership, Parked
+from waybill_runtime.stored import Answer, Document, Job, Ownership, Parked
 
 K = TypeVar("K")
 V = TypeVar("V")

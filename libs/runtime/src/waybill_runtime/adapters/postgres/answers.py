@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from waybill_runtime.store import Answer
+from waybill_runtime.stored import Answer
 
 if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Session

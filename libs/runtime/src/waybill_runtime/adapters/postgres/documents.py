@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from waybill_runtime.adapters import digests
 from waybill_runtime.adapters.postgres import reads, schema
 from waybill_runtime.adapters.postgres.keys import lock_key
-from waybill_runtime.store import Document
+from waybill_runtime.stored import Document
 
 if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Row, Session

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from waybill_runtime.bus import Partition
-from waybill_runtime.store import Advance, Ownership
+from waybill_runtime.stored import Advance, Ownership
 
 if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Session

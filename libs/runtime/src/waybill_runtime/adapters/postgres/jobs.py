@@ -7,7 +7,7 @@ The token of a claim is its number, drawn for this claim alone, and the job's id
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from waybill_runtime.store import Backlog, ClaimedJob, Job
+from waybill_runtime.stored import Backlog, ClaimedJob, Job
 
 if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Session

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from waybill_runtime.adapters.postgres import reads, schema
 from waybill_runtime.bus import Partition
-from waybill_runtime.store import Backlog, Parked
+from waybill_runtime.stored import Backlog, Parked
 
 if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Row, Session

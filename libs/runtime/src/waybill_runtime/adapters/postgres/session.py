@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import asyncpg
 
-from waybill_runtime import store
+from waybill_runtime import stored
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -74,7 +74,7 @@ class Session:
 
     def conflict(self, stream: str) -> NoReturn:
         """End the transaction: the stream is not where the writer thought."""
-        self.failure = store.VersionConflict(stream)
+        self.failure = stored.VersionConflict(stream)
         raise self.failure
 
     def _fail(self, error: Exception) -> NoReturn:
@@ -87,9 +87,9 @@ class Session:
 def translated(error: Exception) -> Exception:
     """The port's word for an error of asyncpg; the error itself when the port has none."""
     if isinstance(error, BUSY):
-        return store.LockTimeout(str(error))
+        return stored.LockTimeout(str(error))
     if isinstance(error, GONE + STALE):
-        return store.StoreUnavailable(f"{type(error).__name__}: {error}")
+        return stored.StoreUnavailable(f"{type(error).__name__}: {error}")
     if isinstance(error, asyncpg.UniqueViolationError):
         return _taken(error)
     return error
@@ -97,7 +97,7 @@ def translated(error: Exception) -> Exception:
 
 def _taken(error: asyncpg.UniqueViolationError) -> Exception:
     if error.constraint_name in ("events_pkey", "streams_pkey"):
-        return store.VersionConflict(str(error.detail))
+        return stored.VersionConflict(str(error.detail))
     if error.constraint_name == "events_event_id_key":
         return ValueError(f"an event was appended twice: {error.detail}")
     return error

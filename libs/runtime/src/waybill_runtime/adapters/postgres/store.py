@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 import structlog
 
-from waybill_runtime import store
+from waybill_runtime import store, stored
 from waybill_runtime.adapters.postgres import connections, schema
 from waybill_runtime.adapters.postgres.answers import PostgresAnswers
 from waybill_runtime.adapters.postgres.documents import PostgresDocuments
@@ -67,7 +67,7 @@ class PostgresStore:
         self._clock = clock
         self._name = name
         self._measured: _Reading | None = None
-        self._listeners: list[Callable[[store.Committed], None]] = []
+        self._listeners: list[Callable[[stored.Committed], None]] = []
         self._leaderships = Leaderships(dsn, name)
         self._pool: asyncpg.Pool[Row]
 
@@ -114,7 +114,7 @@ class PostgresStore:
         passed_s = self._clock.monotonic_s() - self._measured.monotonic_s
         return self._measured.database + timedelta(seconds=passed_s)
 
-    def on_commit(self, listener: Callable[[store.Committed], None]) -> None:
+    def on_commit(self, listener: Callable[[stored.Committed], None]) -> None:
         self._listeners.append(listener)
 
     def leadership(self, name: str) -> contextlib.AbstractAsyncContextManager[bool]:
@@ -132,7 +132,7 @@ class PostgresStore:
         finally:
             await _to_the_end(self._release(connection))
         if [row["version_num"] for row in rows] != [schema.HEAD]:
-            raise store.StoreUnavailable(f"the schema is at {rows}, not at {schema.HEAD}")
+            raise stored.StoreUnavailable(f"the schema is at {rows}, not at {schema.HEAD}")
 
     async def close(self) -> None:
         await self._leaderships.close()
@@ -195,19 +195,19 @@ class PostgresStore:
     async def _commit(self, connection: "PooledConnection", session: Session) -> None:
         try:
             if _is_lost(connection):
-                raise store.StoreUnavailable("the connection was lost before COMMIT")
+                raise stored.StoreUnavailable("the connection was lost before COMMIT")
             await connection.execute("COMMIT")
         except GONE as error:
             _cut(connection)
             if session.wrote:
-                raise store.CommitUnknown(f"{type(error).__name__}: {error}") from error
+                raise stored.CommitUnknown(f"{type(error).__name__}: {error}") from error
             raise translated(error) from error
         except asyncpg.PostgresError as error:
             raise translated(error) from error
         finally:
             await self._release(connection)
         if session.appended or session.scheduled:
-            committed = store.Committed(session.appended, session.scheduled)
+            committed = stored.Committed(session.appended, session.scheduled)
             for listener in self._listeners:
                 listener(committed)
 

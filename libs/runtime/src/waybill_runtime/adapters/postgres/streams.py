@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from waybill_events.envelope import Recorded, StreamId
-from waybill_runtime import store
+from waybill_runtime import stored
 from waybill_runtime.adapters import appending
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class PostgresStreams:
     def __init__(self, session: "Session") -> None:
         self._session = session
 
-    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, store.Stream]:
+    async def load(self, streams: Collection[str], *, lock: bool) -> Mapping[str, stored.Stream]:
         asked = sorted(set(streams))
         if not asked:
             return {}
@@ -143,7 +143,7 @@ class PostgresStreams:
             loaded |= _by_stream(behind, await self._session.read(LOAD, behind))
         return loaded
 
-    async def append(self, writes: Sequence[store.StreamWrite]) -> None:
+    async def append(self, writes: Sequence[stored.StreamWrite]) -> None:
         checked = appending.checked(writes)
         if not checked:
             return
@@ -154,17 +154,17 @@ class PostgresStreams:
                 self._session.conflict(write.stream)
         self._session.appended = True
 
-    async def unpublished(self, limit: int) -> Sequence[store.Unpublished]:
+    async def unpublished(self, limit: int) -> Sequence[stored.Unpublished]:
         rows = await self._session.read(UNPUBLISHED, limit)
-        return [store.Unpublished(row["position"], _event(row)) for row in rows]
+        return [stored.Unpublished(row["position"], _event(row)) for row in rows]
 
     async def published(self, positions: Sequence[int]) -> None:
         if positions:
             await self._session.write(PUBLISHED, list(positions))
 
-    async def outbox_backlog(self) -> store.Backlog:
+    async def outbox_backlog(self) -> stored.Backlog:
         (row,) = await self._session.read(OUTBOX_BACKLOG)
-        return store.Backlog(row["count"], max(0.0, row["oldest_s"] or 0.0))
+        return stored.Backlog(row["count"], max(0.0, row["oldest_s"] or 0.0))
 
     async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
         stream, version = "", 0
@@ -204,7 +204,7 @@ def _event(row: "Row") -> Recorded:
     )
 
 
-def _by_stream(asked: Sequence[str], rows: "Sequence[Row]") -> dict[str, store.Stream]:
+def _by_stream(asked: Sequence[str], rows: "Sequence[Row]") -> dict[str, stored.Stream]:
     first: dict[str, Row] = {}
     events: dict[str, list[Recorded]] = {}
     for row in rows:
@@ -213,9 +213,9 @@ def _by_stream(asked: Sequence[str], rows: "Sequence[Row]") -> dict[str, store.S
         if row["stream"] is not None:
             found.append(_event(row))
     return {
-        stream: store.Stream(first[stream]["at"], first[stream]["snapshot"], events[stream])
+        stream: stored.Stream(first[stream]["at"], first[stream]["snapshot"], events[stream])
         if stream in first
-        else store.Stream(0, None, ())
+        else stored.Stream(0, None, ())
         for stream in asked
     }
 
@@ -230,7 +230,7 @@ def _behind(rows: "Sequence[Row]") -> list[str]:
     ]
 
 
-def _stream_columns(writes: Sequence[store.StreamWrite]) -> tuple[list[object], ...]:
+def _stream_columns(writes: Sequence[stored.StreamWrite]) -> tuple[list[object], ...]:
     ids = [StreamId.parse(write.stream) for write in writes]
     return (
         [write.stream for write in writes],
@@ -243,7 +243,7 @@ def _stream_columns(writes: Sequence[store.StreamWrite]) -> tuple[list[object], 
     )
 
 
-def _columns(writes: Sequence[store.StreamWrite]) -> tuple[list[object], ...]:
+def _columns(writes: Sequence[stored.StreamWrite]) -> tuple[list[object], ...]:
     events = [event for write in writes for event in write.events]
     return (
         [event.event_id for event in events],
