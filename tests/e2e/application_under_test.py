@@ -39,7 +39,7 @@ SETTINGS = {
 }
 """Of a kill and its restart no timer here may know: the machine may be slow."""
 
-COMMAND_TIMEOUT_S = 240.0
+COMMAND_TIMEOUT_S = 600.0
 BACK_TIMEOUT_S = 180.0
 POLL_S = 0.05
 
@@ -66,10 +66,13 @@ class Application:
         folder = Path(tempfile.mkdtemp(prefix=f"waybill-e2e-{bus}-"))
         folder.chmod(0o711)
         made = cls(bus, folder)
-        answer = made.waybill("up")
-        if answer.returncode:
+        try:
+            answer = made.waybill("up")
+            if answer.returncode:
+                raise DidNotStart(answer.stderr)
+        except BaseException:
             made.stop()
-            raise DidNotStart(answer.stderr)
+            raise
         return made
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from application_under_test import Application
 from shopper import Shopper
 from waybill.programs import SERVICES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ORDERS = 8
 

@@ -4,7 +4,7 @@ import pytest
 
 from shopper import Shopper
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 async def test_an_erased_recipient_is_gone_and_the_order_still_folds(shopper: Shopper) -> None:

@@ -5,7 +5,7 @@ import pytest
 from application_under_test import HAND
 from shopper import Shopper, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize(

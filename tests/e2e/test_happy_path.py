@@ -4,7 +4,7 @@ import pytest
 
 from shopper import Shopper, eventually, types
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 CHAIN = [
     "order_placed",

@@ -6,7 +6,7 @@ import pytest
 
 from shopper import REPLAYED, Shopper, placed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 async def test_an_order_without_a_key_is_refused(shopper: Shopper) -> None:

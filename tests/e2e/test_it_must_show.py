@@ -19,7 +19,7 @@ from application_under_test import Application
 from shopper import REPLAYED, Placed, Shopper, eventually
 from waybill.programs import SERVICES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 FULL = os.environ.get("WAYBILL_FULL") == "1"
 BUYERS = 200 if FULL else 60

@@ -6,7 +6,7 @@ import pytest
 
 from shopper import Placed, Shopper
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 VIEWS = ("customer", "tokens", "timeline")
 ORDERS = 12

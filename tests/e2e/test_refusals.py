@@ -4,7 +4,7 @@ import pytest
 
 from shopper import Shopper, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("token", ["tok_decline", "tok_insufficient_funds", "tok_pending_decline"])

@@ -5,7 +5,7 @@ import pytest
 from application_under_test import HAND
 from shopper import Shopper, digest, eventually, types
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 async def test_what_a_warehouse_does_not_find_is_never_charged(shopper: Shopper) -> None:
