@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from waybill_events.event import Event
 from waybill_events.notification import ContactPreferenceChanged
+from waybill_runtime.adapters.memory.store import MemoryStore
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer
-from waybill_runtime.stored import ClaimedJob, Job
+from waybill_runtime.stored import ClaimedJob, Job, StoreUnavailable
 from waybill_runtime.testing.world import EPOCH, World, simulate
 
 
@@ -161,6 +163,41 @@ def test_stopping_waits_for_calls_under_way_and_records_them() -> None:
 
         on = World().infrastructure("db")
         await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 1, effects={"call": effect})
+        assert await words(on) == ["finished"]
+
+    simulate(1, main())
+
+
+class _Away:
+    """A database that lets nobody begin from one second to another."""
+
+    def __init__(self, begin_s: float, end_s: float) -> None:
+        self._begin_s = begin_s
+        self._end_s = end_s
+        self.refused = 0
+
+    async def at(self, point: str) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if point == "begin" and self._begin_s <= now_s < self._end_s:
+            self.refused += 1
+            raise StoreUnavailable("no connection is free")
+
+
+def test_a_store_out_of_reach_for_a_moment_does_not_end_calls_under_way() -> None:
+    async def main() -> None:
+        attempts: list[int] = []
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            attempts.append(job.attempt)
+            await asyncio.sleep(5)
+            return Outcome([say("finished")])
+
+        world, away = World(), _Away(1, 3)
+        on = world.infrastructure("db")
+        on = replace(on, store=MemoryStore(world.database("db"), away))
+        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 20, effects={"call": effect})
+        assert away.refused > 0
+        assert attempts == [1]
         assert await words(on) == ["finished"]
 
     simulate(1, main())

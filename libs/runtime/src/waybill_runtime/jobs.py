@@ -17,7 +17,13 @@ from waybill_runtime.decider import Intent
 from waybill_runtime.ids import Ids
 from waybill_runtime.lifecycle import Stopping, Wake
 from waybill_runtime.store import Store, Transaction
-from waybill_runtime.stored import ClaimedJob, Committed
+from waybill_runtime.stored import (
+    ClaimedJob,
+    Committed,
+    CommitUnknown,
+    LockTimeout,
+    StoreUnavailable,
+)
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Cause, Work
 
@@ -83,10 +89,20 @@ class JobRunner:
             recorder = group.create_task(self._record_outcomes())
             async with asyncio.TaskGroup() as calls:
                 while not self._stopping:
-                    if not await self._fire_timers() + await self._start_effects(calls):
+                    if not await self._take(calls):
                         await self._wake.wait(POLL_S)
             await self._done.join()
             recorder.cancel()
+
+    async def _take(self, calls: asyncio.TaskGroup) -> int:
+        """Take up what is due. A store that is out of reach must not end calls under way: their
+        outcomes would be lost, and their jobs asleep until the leases end.
+        """
+        try:
+            return await self._fire_timers() + await self._start_effects(calls)
+        except (StoreUnavailable, CommitUnknown, LockTimeout) as error:
+            log.warning("nothing taken up", reason=repr(error))
+            return 0
 
     async def _claim(self, kinds: Collection[str], limit: int) -> Sequence[ClaimedJob]:
         if not kinds or limit < 1:
