@@ -63,8 +63,9 @@ isolated: $(STAMP) ## Install each service alone, from its own lock, and import 
 # --- checking -----------------------------------------------------------------------------
 
 .PHONY: schemas
-schemas: $(STAMP) ## Write what is generated: schemas, AsyncAPI document, event page
+schemas: $(STAMP) ## Write what is generated: schemas, AsyncAPI and OpenAPI documents, event page
 	@$(BIN)/python -m waybill_events.generate
+	@$(BIN)/python -m waybill.openapi
 
 .PHONY: contract
 contract: $(STAMP) ## Check contracts, breaking changes, imports and tidiness

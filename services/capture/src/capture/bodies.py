@@ -198,6 +198,10 @@ class CancelOrder(Body):
 class EraseRecipient(Body):
     """Forget one person: by order, or every order of a customer reference."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"order_id": "ord_01m84k8yhre00sxe1fx5ygf3kq"}]}
+    )
+
     order_id: Short | None = None
     customer_ref: Short | None = None
 
@@ -215,6 +219,21 @@ class TrackingLink(BaseModel):
 
 class PlacedOrder(BaseModel):
     """The answer to a new order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+                    "status": "placed",
+                    "version": 1,
+                    "total": {"amount_minor": 2025, "currency": "GBP"},
+                    "tracking": {"token": "trk_x", "url": "https://track.example/v1/track/trk_x"},
+                    "created_at": "2026-11-23T16:19:24Z",
+                }
+            ]
+        }
+    )
 
     id: str
     status: str
@@ -247,6 +266,45 @@ class LineView(BaseModel):
 class OrderView(PlacedOrder):
     """An order as it stands."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+                    "status": "confirmed",
+                    "version": 3,
+                    "total": {"amount_minor": 2025, "currency": "GBP"},
+                    "tracking": {"token": "trk_x", "url": "https://track.example/v1/track/trk_x"},
+                    "created_at": "2026-11-23T16:19:24Z",
+                    "external_ref": "536365",
+                    "channel": "web",
+                    "payment_status": "authorized",
+                    "fulfillment_status": "in_progress",
+                    "return_status": "none",
+                    "cancellation": None,
+                    "reason": None,
+                    "lines": [
+                        {
+                            "line_id": "ln_1",
+                            "sku": "85123A",
+                            "name": "White hanging heart t-light holder",
+                            "unit_price_minor": 255,
+                            "quantities": {
+                                "ordered": 6,
+                                "cancelled": 0,
+                                "pending": 0,
+                                "held": 0,
+                                "allocated": 6,
+                                "shipped": 0,
+                                "delivered": 0,
+                            },
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     external_ref: str | None
     channel: str
     payment_status: str
@@ -267,6 +325,27 @@ class OrderSummary(BaseModel):
 
 
 class OrderPage(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "data": [
+                        {
+                            "id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+                            "external_ref": "536365",
+                            "channel": "web",
+                            "status": "confirmed",
+                            "total": {"amount_minor": 2025, "currency": "GBP"},
+                            "created_at": "2026-11-23T16:19:24Z",
+                        }
+                    ],
+                    "has_more": False,
+                    "next_cursor": None,
+                }
+            ]
+        }
+    )
+
     data: list[OrderSummary]
     has_more: bool
     next_cursor: str | None
@@ -291,8 +370,31 @@ class Recipient(BaseModel):
 class RecipientView(Recipient):
     """A recipient, with the link that shows them their order."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "A. Buyer",
+                    "company": None,
+                    "line1": "1 High Street",
+                    "line2": None,
+                    "city": "London",
+                    "region_code": None,
+                    "postal_code": "N1 9GU",
+                    "country_code": "GB",
+                    "email": "buyer@example.com",
+                    "phone": "+442079460000",
+                    "locale": "en-GB",
+                    "tracking_url": "https://track.example/v1/track/trk_x",
+                }
+            ]
+        }
+    )
+
     tracking_url: str
 
 
 class Erased(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"erased": 1}]})
+
     erased: int

@@ -110,6 +110,10 @@ class Ship(Body):
 
 
 class FulfillmentOrderPage(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"data": [], "has_more": False, "next_cursor": None}]}
+    )
+
     data: list[views.FulfillmentOrder]
     has_more: bool
     next_cursor: str | None
@@ -117,6 +121,10 @@ class FulfillmentOrderPage(BaseModel):
 
 class FeedPage(BaseModel):
     """Events as CloudEvents in structured mode. Ask again with `next_cursor`, always given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"data": [], "next_cursor": "MQ", "has_more": False}]}
+    )
 
     data: list[dict[str, Any]]
     next_cursor: str

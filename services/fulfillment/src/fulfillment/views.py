@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from waybill_events import fulfillment as facts
 from waybill_events.envelope import Recorded
@@ -60,6 +60,36 @@ class FulfillmentOrder(BaseModel):
 
     `version` is its order's stream version at its last change: it grows, with leaps.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "ffo_01m84k8yhre00sxe1fx5ygf3kq-1",
+                    "order_id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+                    "location": "main",
+                    "status": "accepted",
+                    "lines": [
+                        {
+                            "line_id": "ln_1",
+                            "sku": "85123A",
+                            "name": "White hanging heart t-light holder",
+                            "quantity": 6,
+                            "picked": 0,
+                            "short": 0,
+                        }
+                    ],
+                    "packages": [],
+                    "shipments": [],
+                    "shipping": {"option": "standard"},
+                    "reason": None,
+                    "accept_by": "2026-11-23T18:19:24Z",
+                    "created_at": "2026-11-23T16:19:24Z",
+                    "version": 2,
+                }
+            ]
+        }
+    )
 
     id: str
     order_id: str

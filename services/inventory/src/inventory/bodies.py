@@ -172,6 +172,27 @@ class LocationStock(Counters):
 class StockView(BaseModel):
     """Every location that units were ever booked at, and the sums of all."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sku": "85123A",
+                    "locations": [
+                        {
+                            "location": "main",
+                            "on_hand": 100,
+                            "held": 6,
+                            "allocated": 0,
+                            "available": 94,
+                            "version": 2,
+                        }
+                    ],
+                    "totals": {"on_hand": 100, "held": 6, "allocated": 0, "available": 94},
+                }
+            ]
+        }
+    )
+
     sku: str
     locations: list[LocationStock]
     totals: Counters
@@ -200,12 +221,47 @@ class BookedLine(Counters):
 class Booked(BaseModel):
     """The counters of every SKU that was named, once each, after all of it was booked."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "location": "main",
+                    "lines": [
+                        {
+                            "sku": "85123A",
+                            "on_hand": 100,
+                            "held": 0,
+                            "allocated": 0,
+                            "available": 100,
+                            "version": 1,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     location: str
     lines: list[BookedLine]
 
 
 class ReorderPoint(BaseModel):
     """`is_breached`: available is at the point or below, and buying was suggested."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sku": "85123A",
+                    "location": "main",
+                    "reorder_point": 10,
+                    "reorder_quantity": 50,
+                    "is_breached": False,
+                    "version": 3,
+                }
+            ]
+        }
+    )
 
     sku: str
     location: str
@@ -233,6 +289,20 @@ class LocationAvailability(BaseModel):
 
 class Availability(BaseModel):
     """Whether so many could be held now, over all locations together, and where they are."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sku": "85123A",
+                    "quantity": 6,
+                    "available": True,
+                    "available_quantity": 94,
+                    "locations": [{"location": "main", "available_quantity": 94}],
+                }
+            ]
+        }
+    )
 
     sku: str
     quantity: int

@@ -17,6 +17,18 @@ class SetPreference(BaseModel):
 
 
 class PreferencesView(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "customer_ref": "17850",
+                    "channels": {"email": True, "sms": False, "chat": False},
+                    "version": 1,
+                }
+            ]
+        }
+    )
+
     customer_ref: str
     channels: dict[str, bool]
     version: int
@@ -35,6 +47,28 @@ class DeliveryView(BaseModel):
 
 
 class DeliveryPage(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "data": [
+                        {
+                            "message_id": "msg_01m84k8yhre00sxe1fx5ygf3kq-confirmed-email",
+                            "order_id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+                            "template": "confirmed",
+                            "channel": "email",
+                            "status": "sent",
+                            "reason": None,
+                            "source_event_id": "01a20934-7b00-7000-8000-000000000014",
+                        }
+                    ],
+                    "has_more": False,
+                    "next_cursor": None,
+                }
+            ]
+        }
+    )
+
     data: list[DeliveryView]
     has_more: bool
     next_cursor: str | None

@@ -46,6 +46,43 @@ class OperationView(BaseModel):
 class PaymentView(BaseModel):
     """A payment as it stands."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "pay_01m84k8yhre00sxe1fx5ygf3kq",
+                    "order_id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+                    "status": "authorized",
+                    "version": 3,
+                    "currency": "GBP",
+                    "amounts": {
+                        "due_minor": 2025,
+                        "authorized_minor": 2025,
+                        "captured_minor": 0,
+                        "voided_minor": 0,
+                        "expired_minor": 0,
+                        "refunded_minor": 0,
+                    },
+                    "authorization_expires_at": "2026-11-30T16:19:24Z",
+                    "reason": None,
+                    "operations": [
+                        {
+                            "operation": "authorize",
+                            "idempotency_key": "ord_01m84k8yhre00sxe1fx5ygf3kq:authorize:1",
+                            "reference": "pay_01m84k8yhre00sxe1fx5ygf3kq",
+                            "amount_minor": 2025,
+                            "status": "approved",
+                            "code": None,
+                            "requested_at": "2026-11-23T16:19:24Z",
+                            "settled_at": "2026-11-23T16:19:25Z",
+                        }
+                    ],
+                    "created_at": "2026-11-23T16:19:24Z",
+                }
+            ]
+        }
+    )
+
     id: str
     order_id: str
     status: str

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class ScanView(BaseModel):
@@ -51,6 +51,56 @@ class OrderView(BaseModel):
 class TrackView(BaseModel):
     """What a token opens. `version` only grows."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "order": {
+                        "status": "confirmed",
+                        "headline": "Your order is confirmed. Everything is on its way.",
+                        "payment": "Paid",
+                        "fulfillment": "Everything is on its way",
+                        "returns": "Nothing is coming back",
+                        "placed_at": "2026-11-23T16:19:24Z",
+                        "external_ref": "536365",
+                        "currency": "GBP",
+                        "total_minor": 2025,
+                        "shipping_option": "standard",
+                    },
+                    "lines": [
+                        {
+                            "name": "White hanging heart t-light holder",
+                            "sku": "85123A",
+                            "quantity": 6,
+                            "cancelled": 0,
+                            "shipped": 6,
+                            "delivered": 0,
+                        }
+                    ],
+                    "shipments": [
+                        {
+                            "shipment_id": "shp_01m84k8yhre00sxe1fx5ygf3kq-1",
+                            "carrier": "sandbox",
+                            "tracking_number": "SB1",
+                            "status": "in_transit",
+                            "words": "On its way",
+                            "dispatched_at": "2026-11-23T16:20:00Z",
+                            "events": [
+                                {
+                                    "status": "in_transit",
+                                    "words": "On its way",
+                                    "happened_at": "2026-11-23T16:21:00Z",
+                                    "place": "London",
+                                }
+                            ],
+                        }
+                    ],
+                    "version": 14,
+                }
+            ]
+        }
+    )
+
     order: OrderView
     lines: list[LineView]
     shipments: list[ShipmentView]
@@ -71,5 +121,28 @@ class EntryView(BaseModel):
 
 
 class TimelineView(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "order_id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+                    "data": [
+                        {
+                            "occurred_at": "2026-11-23T16:19:24Z",
+                            "event_id": "01a20934-7b00-7000-8000-000000000014",
+                            "type": "capture.order_confirmed.v1",
+                            "stream": "default/order/ord_01m84k8yhre00sxe1fx5ygf3kq",
+                            "streamversion": 4,
+                            "actor": "system:capture",
+                            "causation_id": "01a20934-7ace-7000-8000-00000000000e",
+                            "cause": "payment.payment_authorized.v1",
+                            "detail": "",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     order_id: str
     data: list[EntryView]

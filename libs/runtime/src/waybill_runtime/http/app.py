@@ -17,13 +17,21 @@ from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.stored import StoreUnavailable
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": Problem, "content": {problem.CONTENT_TYPE: {}}, "description": text}
+    code: {
+        "description": text,
+        "content": {problem.CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
     for code, text in {
         401: "No valid API key.",
         403: "The key lacks a scope.",
         404: "There is no such thing.",
         409: "It cannot be done as things stand.",
+        400: "A header or the body cannot be used.",
+        412: "The version has moved on.",
+        413: "The body is too large.",
+        415: "The body is not sent as JSON.",
         422: "The request does not say what it should.",
+        428: "If-Match is missing.",
         503: "Not available right now; send the same again.",
     }.items()
 }
@@ -58,7 +66,31 @@ def create(
     for router in routers:
         app.include_router(router, tags=[name], responses=PROBLEMS)
     app.include_router(_health(infrastructure), include_in_schema=False)
+    _describe(app)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Have the OpenAPI document say what a Problem is, and who needs no key."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = plain()
+        schemas = document["components"].setdefault("schemas", {})
+        told = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(told.pop("$defs", {}))
+        schemas["Problem"] = told
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        for path, item in document["paths"].items():
+            for operation in item.values():
+                if not operation.setdefault("security", []):
+                    operation["responses"].pop("403", None)
+                    if "/callbacks/" not in path:  # those are signed
+                        operation["responses"].pop("401", None)
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way of extending it
 
 
 def _health(infrastructure: Infrastructure) -> APIRouter:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -90,27 +91,63 @@ def respond(request: Request, refused: Refused) -> Response:
 _BUSY = {"Retry-After": "1"}
 
 
-def _from_validation(error: RequestValidationError) -> Refused:
+_MEND: Mapping[str, str] = {
+    "extra_forbidden": "This field is unknown. Leave it out.",
+    "missing": "This field is required. Send it.",
+    "string_unicode": "This text is no Unicode: it holds half of a surrogate pair. Send UTF-8.",
+}
+_NO_OBJECT = frozenset({"missing", "model_attributes_type", "model_type", "dict_type"})
+
+
+def _from_validation(request: Request, error: RequestValidationError) -> Refused:
+    found = error.errors()
+    if refused := _from_body(request, found[0]):
+        return refused
     errors = []
-    for problem in error.errors()[:20]:
-        place = [str(part) for part in problem["loc"]]
-        where = "/" + "/".join(place[1:]) if place[0] == "body" else f"{place[0]}:{place[-1]}"
-        detail = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            detail = "This field is unknown. Leave it out."
-        if problem["type"] == "json_invalid":
-            where, detail = "", f"The body is not JSON: {problem['ctx']['error']}."
+    for fault in found[:20]:
+        place = [str(part) for part in fault["loc"]]
+        where = _pointer(place[1:]) if place[0] == "body" else f"{place[0]}:{place[-1]}"
+        detail = _MEND.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         errors.append(FieldError(pointer=where, detail=detail))
     fields = ", ".join(e.pointer or "the body" for e in errors[:5])
     return Refused(422, "invalid-request", f"Please mend {fields}.", errors=errors)
 
 
-def _from_status(error: HTTPException) -> Refused:
+def _from_body(request: Request, fault: Mapping[str, Any]) -> Refused | None:
+    """The refusal of a body that is no JSON object at all."""
+    if fault["type"] == "json_invalid":
+        reason, at = fault["ctx"]["error"], fault["loc"][-1]
+        detail = f"The body is not JSON: {reason}, at character {at}. Send a JSON object."
+        return invalid("", detail)
+    if tuple(fault["loc"]) != ("body",) or fault["type"] not in _NO_OBJECT:
+        return None
+    if fault["type"] == "missing":
+        return invalid("", "The body is empty. Send a JSON object.")
+    sent = request.headers.get("content-type", "")
+    if "json" not in sent.lower():
+        said = f"not {sent.partition(';')[0]}" if sent else "which is missing"
+        detail = f"Send JSON, with the header Content-Type: application/json, {said}."
+        return Refused(415, "unsupported-media-type", detail)
+    return invalid("", "The body is JSON, but no object. Send a JSON object.")
+
+
+def _pointer(parts: Sequence[str]) -> str:
+    """A JSON Pointer, escaped (RFC 6901 section 3); a key that is no Unicode is made readable."""
+    escaped = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+    return escaped.encode("utf-8", "replace").decode()
+
+
+def _from_status(request: Request, error: HTTPException) -> Refused:
     phrase = HTTPStatus(error.status_code).phrase
+    details = {
+        400: "The body could not be read. Send a JSON object in UTF-8.",
+        404: f"There is nothing at {request.url.path}. The paths are listed at /docs.",
+        405: f"{request.method} is not possible here. Use one of the methods in Allow.",
+    }
     return Refused(
         error.status_code,
         phrase.lower().replace(" ", "-"),
-        str(error.detail),
+        details.get(error.status_code, str(error.detail)),
         headers=error.headers,
     )
 
@@ -124,11 +161,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def unprocessable(request: Request, error: RequestValidationError) -> Response:
-        return respond(request, _from_validation(error))
+        return respond(request, _from_validation(request, error))
 
     @app.exception_handler(HTTPException)
     async def status(request: Request, error: HTTPException) -> Response:
-        return respond(request, _from_status(error))
+        return respond(request, _from_status(request, error))
 
     @app.exception_handler(VersionConflict)
     @app.exception_handler(LockTimeout)
