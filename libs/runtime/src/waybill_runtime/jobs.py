@@ -29,7 +29,10 @@ from waybill_runtime.work import Cause, Work
 
 log = structlog.get_logger("waybill.jobs")
 
-POLL_S = 0.25
+POLL_S = 0.05
+IDLE_S = 1.0
+"""Others may schedule what we are not woken for; nobody waits longer than this for it."""
+TRANSIENT = (StoreUnavailable, CommitUnknown, LockTimeout)
 LEASE_S = 30.0
 CLAIM = 100
 AT_ONCE = 32
@@ -90,7 +93,7 @@ class JobRunner:
             async with asyncio.TaskGroup() as calls:
                 while not self._stopping:
                     if not await self._take(calls):
-                        await self._wake.wait(POLL_S)
+                        await self._wake.wait(await self._patience_s())
             await self._done.join()
             recorder.cancel()
 
@@ -100,9 +103,18 @@ class JobRunner:
         """
         try:
             return await self._fire_timers() + await self._start_effects(calls)
-        except (StoreUnavailable, CommitUnknown, LockTimeout) as error:
+        except TRANSIENT as error:
             log.warning("nothing taken up", reason=repr(error))
             return 0
+
+    async def _patience_s(self) -> float:
+        """How long to sleep unless woken: until the next job is due, within bounds."""
+        try:
+            async with self._store.reading() as reading:
+                due_s = await reading.jobs.next_due_s([*self._timers, *self._effects])
+        except TRANSIENT:
+            return IDLE_S
+        return IDLE_S if due_s is None else min(max(due_s, POLL_S), IDLE_S)
 
     async def _claim(self, kinds: Collection[str], limit: int) -> Sequence[ClaimedJob]:
         if not kinds or limit < 1:
