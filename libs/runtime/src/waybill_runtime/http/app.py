@@ -1,6 +1,6 @@
 """A service's HTTP side: its routers behind the edge, with health, metrics and problems."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -88,9 +88,25 @@ def _describe(app: FastAPI) -> None:
                     operation["responses"].pop("403", None)
                     if "/callbacks/" not in path:  # those are signed
                         operation["responses"].pop("401", None)
+        for schema in schemas.values():
+            if "examples" in schema:
+                schema["examples"] = [_whole(one, schema, schemas) for one in schema["examples"]]
         return document
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way of extending it
+
+
+def _whole(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """An example with its nulls: FastAPI leaves them out of what it encodes."""
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    if isinstance(example, list):
+        return [_whole(one, schema.get("items", {}), schemas) for one in example]
+    if not isinstance(example, dict):
+        return example
+    fields = schema.get("properties", {})
+    given = {name: _whole(one, fields.get(name, {}), schemas) for name, one in example.items()}
+    return dict.fromkeys(schema.get("required", ())) | given
 
 
 def _health(infrastructure: Infrastructure) -> APIRouter:
