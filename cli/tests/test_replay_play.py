@@ -58,8 +58,6 @@ class StandIn:
             return httpx.Response(201, json={})
         if request.method == "POST":
             return self._place(request)
-        if path == "/v1/orders":
-            return httpx.Response(200, json={"data": [], "has_more": False, "next_cursor": None})
         if path.startswith("/v1/track/"):
             return httpx.Response(200, json={"version": 3})
         (order,) = [o for o in self.orders.values() if path.endswith(o["id"])]

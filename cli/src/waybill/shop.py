@@ -21,8 +21,6 @@ PATIENCE_S = 180.0
 """How long one request is asked again; a restart of everything fits in."""
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 3.0
-LIST_PAGE = 100
-LIST_PAGES_MAX = 1_000
 CONNECTIONS_MAX = 64
 
 Json = Mapping[str, Any]
@@ -70,20 +68,6 @@ class Shop:
         url = f"{self._values['CAPTURE_URL']}/v1/orders/{order_id}/cancel"
         headers = self._headers("STOREFRONT_KEY") | {"Idempotency-Key": key, "If-Match": "*"}
         return await self._ask("POST", url, headers, key=key, body=b"{}")
-
-    async def count(self, channel: str, status: str) -> int:
-        """How many orders of a channel have a status, in capture's list."""
-        found, cursor = 0, ""
-        for _ in range(LIST_PAGES_MAX):
-            query = f"channel={channel}&status={status}&limit={LIST_PAGE}"
-            more = f"&cursor={cursor}" if cursor else ""
-            url = f"{self._values['CAPTURE_URL']}/v1/orders?{query}{more}"
-            page = _json(await self._ask("GET", url, self._headers("STOREFRONT_KEY")))
-            found += len(page["data"])
-            if not page["has_more"]:
-                break
-            cursor = page["next_cursor"]
-        return found
 
     async def track(self, order_id: str, token: str) -> Json | None:
         """What the customer sees, noted in the ledger; None while tracking has not heard of it."""

@@ -5,6 +5,7 @@ idempotency keys make harmless what was answered and not yet noted.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -17,8 +18,8 @@ from waybill.shop import Json, Shop, problem_kind
 from waybill_runtime.clock import Clock
 
 TERMINAL = frozenset({"completed", "rejected", "cancelled", "expired"})
-OPEN = ("placed", "confirmed")
 LOOK_EVERY_S = 1.0
+ORDERS_A_LOOK = 40
 STALLED_S = 300.0
 """Without any order ending for so long, waiting is over: something is stuck."""
 LOOKED_AT = 10
@@ -48,6 +49,7 @@ class Player:
         self._kept = checkpoint
         self._clock = clock
         self._at_once = at_once
+        self._looking = asyncio.Semaphore(at_once)
 
     async def play(self, plan: plans.Plan) -> Played:
         """All of it.
@@ -113,31 +115,37 @@ class Player:
             self._kept.note(made)
 
     async def _until_ended(self, placed: Mapping[str, Made], played: Played) -> None:
-        """Wait until the list shows nothing open, then read every order itself.
+        """Look at the orders that are open, some a second, until there are none.
 
         Raises:
             Failure: no order ended for STALLED_S.
         """
         watched = [one for at, one in enumerate(placed.values()) if at % LOOKED_AT == 0]
+        open_ones = deque(placed)
         with stage("ended", len(placed), self._clock) as told:
-            best, since_s = -1, self._clock.monotonic_s()
-            while len(played.orders) < len(placed):
-                open_now = [await self._shop.count(plans.CHANNEL, status) for status in OPEN]
-                ended = len(placed) - sum(open_now)
-                told.at(max(0, ended))
+            since_s = self._clock.monotonic_s()
+            while open_ones:
+                some = [open_ones.popleft() for _ in range(min(ORDERS_A_LOOK, len(open_ones)))]
+                seen = await asyncio.gather(*(self._see(placed[number]) for number in some))
+                for number, order in zip(some, seen, strict=True):
+                    if order["status"] in TERMINAL:
+                        played.orders[number] = order
+                        since_s = self._clock.monotonic_s()
+                    else:
+                        open_ones.append(number)
+                told.at(len(played.orders))
                 await self._look(watched, played)
-                if ended > best:
-                    best, since_s = ended, self._clock.monotonic_s()
-                if not sum(open_now):
-                    await self._read(placed, played)
-                elif self._clock.monotonic_s() - since_s > STALLED_S:
+                if open_ones and self._clock.monotonic_s() - since_s > STALLED_S:
                     raise Failure(
-                        f"No order ended for {STALLED_S:.0f} s; open: "
-                        + ", ".join(f"{n} {s}" for n, s in zip(open_now, OPEN, strict=True)),
+                        f"{len(open_ones)} orders are open and none ended for {STALLED_S:.0f} s.",
                         "Look with `waybill status`, `waybill parked list` and `waybill logs`.",
                         code=FAILED,
                     )
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(LOOK_EVERY_S if open_ones else 0.0)
+
+    async def _see(self, made: Made) -> Json:
+        async with self._looking:
+            return await self._shop.order(made.order_id)
 
     async def _look(self, watched: Sequence[Made], played: Played) -> None:
         """What a few customers see now; a view that went back would show in the audit."""
@@ -145,16 +153,3 @@ class Player:
         for one in watched[start : start + 5]:
             await self._shop.track(one.order_id, one.tracking_token)
             played.looked += 1
-
-    async def _read(self, placed: Mapping[str, Made], played: Played) -> None:
-        missing = iter([n for n in placed if n not in played.orders])
-
-        async def work() -> None:
-            for number in missing:
-                order = await self._shop.order(placed[number].order_id)
-                if order["status"] in TERMINAL:
-                    played.orders[number] = order
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._at_once):
-                group.create_task(work())
