@@ -42,7 +42,7 @@ class Sent:
     if_match: str | None
 
 
-def _sent(
+async def _sent(
     request: Request, who: Writer, key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Sent:
     return Sent(request, who, key, if_match)

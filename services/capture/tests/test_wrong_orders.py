@@ -1,0 +1,168 @@
+"""Twenty wrong orders and more: each answer names the field and says what to do."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from capture import bodies, bootstrap
+from capture.settings import Settings
+from waybill_runtime.http.auth import ROLES, KeyRing
+from waybill_runtime.service import Service
+from waybill_runtime.testing.world import World
+
+KEY = "wb_storefront_secret"
+ORDERS = "/v1/orders"
+RIGHT: dict[str, Any] = bodies.PlaceOrder.model_json_schema()["examples"][0]
+LINE: dict[str, Any] = RIGHT["lines"][0]
+EMOJI = "\N{PACKAGE}\N{SNOWMAN}"
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    on = World().infrastructure("capture")
+    settings = Settings(
+        database_url=SecretStr("unused"),
+        key_pepper=SecretStr("pepper"),
+        tracking_token_secret=SecretStr("secret"),
+    )
+    ring = KeyRing(on.store, on.clock, "pepper")
+    await ring.add(KEY, name="shop", scopes=ROLES["storefront"])
+    app = Service(bootstrap.compose(settings, on), on).app(ring)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://capture.test",
+        headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": "k-1"},
+    ) as client:
+        yield client
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["type"].startswith("urn:waybill:problem:")
+    return body
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    return {"lines": [{**LINE, **changes}]}
+
+
+def address(**changes: Any) -> dict[str, Any]:
+    return {"shipping_address": {**RIGHT["shipping_address"], **changes}}
+
+
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"colour": "red"}, "/colour", "Leave it out"),
+    ({"a/b~c": 1}, "/a~1b~0c", "Leave it out"),
+    ({"lines": None}, "/lines", "list"),
+    ({"lines": []}, "/lines", "at least 1"),
+    ({"lines": [LINE] * 1_001}, "/lines", "at most 1000"),
+    (line(quantity=-1), "/lines/0/quantity", "greater than or equal to 1"),
+    (line(quantity=0), "/lines/0/quantity", "greater than or equal to 1"),
+    (line(quantity=10**30), "/lines/0/quantity", "less than or equal to 100000"),
+    (line(quantity="6"), "/lines/0/quantity", "integer"),
+    (line(quantity=1.5), "/lines/0/quantity", "integer"),
+    (line(unit_price_minor=-1), "/lines/0/unit_price_minor", "greater than or equal to 0"),
+    (line(sku=""), "/lines/0/sku", "at least 1"),
+    (line(sku="x" * 65), "/lines/0/sku", "at most 64"),
+    (line(name="a\0b"), "/lines/0/name", "Control characters"),
+    (line(name="\ud800"), "/lines/0/name", "Send UTF-8"),
+    (line(name="4111 1111 1111 1111"), "/lines/0/name", "never a card"),
+    ({"currency": "XQQ"}, "/currency", "such as GBP"),
+    ({"currency": "gbp"}, "/currency", "match pattern"),
+    (address(country_code="XX"), "/shipping_address/country_code", "such as GB"),
+    (address(postal_code="123"), "/shipping_address/postal_code", "N1 9GU"),
+    ({"customer": {"email": "nobody"}}, "/customer/email", "such as buyer@example.com"),
+    ({"customer": {"phone": "020 7946"}}, "/customer/phone", "E.164"),
+    ({"customer": {"locale": "english"}}, "/customer/locale", "match pattern"),
+    ({"total": {"amount_minor": 1, "currency": "GBP"}}, "/total", "leave the total out"),
+    ({"payment": {"method": "card"}}, "/payment/token", "Send it"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer", "remedy"), WRONG, ids=[f"{n}:{w[1]}" for n, w in enumerate(WRONG, 1)]
+)
+async def test_a_wrong_order_is_told_where_and_what_to_do(
+    http: httpx.AsyncClient, change: dict[str, Any], pointer: str, remedy: str
+) -> None:
+    content = json.dumps({**RIGHT, **change})
+    headers = {"Content-Type": "application/json"}
+    body = problem(await http.post(ORDERS, content=content, headers=headers), 422)
+    (error,) = [error for error in body["errors"] if error["pointer"] == pointer]
+    assert remedy in error["detail"]
+    assert pointer in body["detail"] or remedy in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sent", "status", "says"),
+    [
+        (b'{"a":', "application/json", 422, "not JSON"),
+        (b"{}{}", "application/json", 422, "not JSON"),
+        (b"", "application/json", 422, "The body is empty"),
+        (b"[]", "application/json", 422, "Send a JSON object"),
+        (b'"text"', "application/json", 422, "Send a JSON object"),
+        (b"\xff\xfe", "application/json", 422, "Send a JSON object"),
+        (b"[" * 100_000, "application/json", 400, "Send a JSON object"),
+        (b'{"a":', "application/x-www-form-urlencoded", 415, "Content-Type: application/json"),
+        (b"{}", None, 415, "Content-Type: application/json"),
+        (b"{}", "text/plain; charset=utf-8", 415, "not text/plain"),
+    ],
+)
+async def test_a_body_that_is_no_json_object_is_told_what_to_send(
+    http: httpx.AsyncClient, content: bytes, sent: str | None, status: int, says: str
+) -> None:
+    headers = {} if sent is None else {"Content-Type": sent}
+    body = problem(await http.post(ORDERS, content=content, headers=headers), status)
+    assert says in body["detail"]
+
+
+async def test_no_key_is_told_to_send_one(http: httpx.AsyncClient) -> None:
+    del http.headers["Authorization"]
+    assert "Authorization: Bearer" in problem(await http.post(ORDERS, json=RIGHT), 401)["detail"]
+
+
+async def test_no_idempotency_key_is_told_to_send_one(http: httpx.AsyncClient) -> None:
+    del http.headers["Idempotency-Key"]
+    assert "Idempotency-Key" in problem(await http.post(ORDERS, json=RIGHT), 400)["detail"]
+
+
+async def test_the_same_key_with_another_body_is_told_to_take_a_new_one(
+    http: httpx.AsyncClient,
+) -> None:
+    assert (await http.post(ORDERS, json=RIGHT)).status_code == 201
+    other = {**RIGHT, "external_ref": "536366"}
+    assert "Take a new key" in problem(await http.post(ORDERS, json=other), 422)["detail"]
+
+
+@pytest.mark.parametrize("order_id", ["pay_x", "ord_", "17", "ord_01m84k8yhre00sxe1fx5ygf3kq"])
+async def test_an_id_that_is_no_order_of_ours_is_not_found(
+    http: httpx.AsyncClient, order_id: str
+) -> None:
+    assert order_id in problem(await http.get(f"{ORDERS}/{order_id}"), 404)["detail"]
+
+
+async def test_an_unknown_path_and_method_are_told_where_to_look(http: httpx.AsyncClient) -> None:
+    assert "/docs" in problem(await http.get("/v1/nothing"), 404)["detail"]
+    answer = await http.delete(ORDERS)
+    assert "Allow" in problem(answer, 405)["detail"]
+    assert answer.headers["allow"]
+
+
+async def test_emoji_in_every_text_is_an_order_like_any_other(http: httpx.AsyncClient) -> None:
+    order = {
+        **RIGHT,
+        **line(name=EMOJI, sku=EMOJI),
+        **address(name=EMOJI, line1=EMOJI, city=EMOJI),
+        "external_ref": EMOJI,
+    }
+    answer = await http.post(ORDERS, json=order)
+    assert answer.status_code == 201, answer.text
+    read = (await http.get(answer.headers["location"])).json()
+    assert (read["external_ref"], read["lines"][0]["name"]) == (EMOJI, EMOJI)
