@@ -12,7 +12,7 @@ from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.replay import replay
 from waybill.commands.status import logs, status
-from waybill.commands.up import supervise, up
+from waybill.commands.up import up
 from waybill.failure import INTERRUPTED, Failure
 
 app = typer.Typer(
@@ -23,7 +23,6 @@ app = typer.Typer(
 )
 for command in (up, down, clean, status, logs, doctor):
     app.command()(command)
-app.command(hidden=True)(supervise)
 app.command()(audit)
 app.command()(replay)
 app.command()(demo)

@@ -4,10 +4,12 @@ Started: stores, then schemas and keys, then everything else together. Stopped: 
 it does stands in `run/state.json`; that it lives is told by a lock that dies with it.
 """
 
+import argparse
 import asyncio
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -251,5 +253,29 @@ def _signal(process: psutil.Process, number: int) -> None:
 
 def command(home: homes.Home, bus: str, warehouse: str) -> tuple[list[str], dict[str, str], Path]:
     """How the daemon itself is started: command, environment, log."""
-    arguments = [*programs.python("waybill"), "supervise", "--bus", bus, "--warehouse", warehouse]
+    # A module of its own: it stays, and what the other commands import would stay with it.
+    arguments = [*programs.python("waybill.supervisor"), "--bus", bus, "--warehouse", warehouse]
     return arguments, {**os.environ, "WAYBILL_HOME": str(home.path)}, home.log("supervisor")
+
+
+def main() -> int:
+    """The daemon itself; its log is its stderr."""
+    parser = argparse.ArgumentParser(prog="python -m waybill.supervisor")
+    parser.add_argument("--bus", choices=("postgres", "kafka"), required=True)
+    parser.add_argument("--warehouse", choices=("sandbox", "none"), required=True)
+    given = parser.parse_args()
+    home = homes.Home.from_environment()
+    try:
+        home.prepare()
+        return asyncio.run(Supervisor(home, given.bus, given.warehouse, _log).run())
+    except Failure as failure:
+        _log(f"{failure.what} {failure.remedy}")
+        return failure.code
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -52,17 +52,6 @@ def up(
     _urls(home)
 
 
-def supervise(bus: BusChoice = "postgres", warehouse: WarehouseChoice = "sandbox") -> None:
-    """The daemon itself; `up` starts it."""
-    home = homes.Home.from_environment()
-    home.prepare()
-    raise typer.Exit(asyncio.run(supervisor.Supervisor(home, bus, warehouse, _log).run()))
-
-
-def _log(text: str) -> None:
-    show.err.print(text, markup=False)
-
-
 def _launch(home: homes.Home, bus: str, warehouse: str) -> state.State:
     """Start the daemon and follow it until it is ready.
 
