@@ -6,7 +6,7 @@ idempotency keys make harmless what was answered and not yet noted.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -59,10 +59,11 @@ class Player:
         """
         played = Played(made_before=sum(o.post.key in self._kept.made for o in plan.orders))
         begun_s = self._clock.monotonic_s()
-        await self._each("stock", plan.receipts, self._receive, 1)
+        await self._each("stock", {post.key: post for post in plan.receipts}, self._receive, 1)
         played.stock_s = self._clock.monotonic_s() - begun_s
         begun_s = self._clock.monotonic_s()
-        await self._each("orders", plan.orders, self._place, self._at_once)
+        orders = {order.post.key: order for order in plan.orders}
+        await self._each("orders", orders, self._place, self._at_once)
         played.orders_s = self._clock.monotonic_s() - begun_s
         made = {order.invoice: self._kept.made[order.post.key] for order in plan.orders}
         played.refused = {number: one.refusal for number, one in made.items() if one.refusal}
@@ -72,27 +73,30 @@ class Player:
         return played
 
     async def _each(
-        self, name: str, items: Sequence[T], do: Callable[[T], Awaitable[None]], at_once: int
+        self,
+        name: str,
+        posts: Mapping[str, T],
+        do: Callable[[T], Awaitable[Made]],
+        at_once: int,
     ) -> None:
-        """Do it with every item, in order, so many at a time."""
-        waiting = iter(items)
-        done = 0
-        with stage(name, len(items), self._clock) as told:
+        """Do what is not done yet, in order, so many at a time, and keep each answer."""
+        waiting = iter([key for key in posts if key not in self._kept.made])
+        done = sum(key in self._kept.made for key in posts)
+        with stage(name, len(posts), self._clock) as told:
+            told.at(done)
 
-            async def work(mine: Iterator[T]) -> None:
+            async def work() -> None:
                 nonlocal done
-                for item in mine:
-                    await do(item)
+                for key in waiting:
+                    self._kept.note(await do(posts[key]))
                     done += 1
                     told.at(done)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(at_once):
-                    group.create_task(work(waiting))
+                    group.create_task(work())
 
-    async def _receive(self, post: plans.Post) -> None:
-        if post.key in self._kept.made:
-            return
+    async def _receive(self, post: plans.Post) -> Made:
         response = await self._shop.receive(post.key, post.body)
         if not response.is_success:
             raise Failure(
@@ -100,19 +104,16 @@ class Player:
                 "Start anew on an empty system: `waybill clean`.",
                 code=CONFLICT,
             )
-        self._kept.note(Made(key=post.key))
+        return Made(key=post.key)
 
-    async def _place(self, order: plans.Order) -> None:
-        made = self._kept.made.get(order.post.key)
-        if made is None:
-            response = await self._shop.place(order.post.key, order.post.body)
-            if response.is_success:
-                answer = response.json()
-                token = answer["tracking"]["token"]
-                made = Made(key=order.post.key, order_id=answer["id"], tracking_token=token)
-            else:
-                made = Made(key=order.post.key, refusal=problem_kind(response))
-            self._kept.note(made)
+    async def _place(self, order: plans.Order) -> Made:
+        key = order.post.key
+        response = await self._shop.place(key, order.post.body)
+        if not response.is_success:
+            return Made(key=key, refusal=problem_kind(response))
+        answer = response.json()
+        token = answer["tracking"]["token"]
+        return Made(key=key, order_id=answer["id"], tracking_token=token)
 
     async def _until_ended(self, placed: Mapping[str, Made], played: Played) -> None:
         """Look at the orders that are open, some a second, until there are none.
