@@ -52,7 +52,9 @@ CANCELLED = capture.OrderCancelled(order_id=ORDER_ID, reason="customer_request")
 
 def cancelled(quantity: int) -> capture.OrderLinesCancelled:
     parts = (LineQuantity(line_id="ln_1", sku="A", quantity=quantity),)
-    return capture.OrderLinesCancelled(order_id=ORDER_ID, reason="short_pick", lines=parts)
+    return capture.OrderLinesCancelled(
+        order_id=ORDER_ID, reason="short_pick", source="ffo_x-1", lines=parts
+    )
 
 
 def shipped(number: int, quantity: int) -> fulfillment.ShipmentDispatched:
