@@ -173,8 +173,8 @@ async def _statuses(loop: SeededLoop) -> dict[Cell, httpx.Response]:
     for name, document in DOCUMENTS.items():
         on = world.infrastructure(name)
         ring = KeyRing(on.store, on.clock, system.PEPPER)
-        for role, scopes in ROLES.items():
-            await ring.add(KEYS[role], name=role, scopes=scopes)
+        for known, scopes in ROLES.items():
+            await ring.add(KEYS[known], name=known, scopes=scopes)
         app = Service(system.COMPOSE[name](whole, on), on).app(ring)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
