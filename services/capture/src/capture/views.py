@@ -92,7 +92,9 @@ def _see(seen: OrderSeen, event: Event) -> OrderSeen:
         case capture.OrderPaymentRecorded():
             return replace(seen, payment_status=_payment_status(event))
         case capture.OrderCompleted():
-            return replace(seen, status="completed", payment_status="captured")
+            is_refunded = seen.payment_status in ("refunded", "partially_refunded")
+            paid = seen.payment_status if is_refunded else "captured"
+            return replace(seen, status="completed", payment_status=paid)
         case _:
             return seen
 

@@ -1,0 +1,135 @@
+"""How oracles judge what is unusual and breaks nothing, and what could not be had."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from waybill.audit import oracles, report
+from waybill.audit.evidence import Evidence, Finding, LogLine, OnBus
+from waybill.ledger import Polled
+from waybill.testing import story
+
+CLEAN = story.clean()
+ALL = [f"I{number}" for number in range(1, 16)]
+
+
+def judged(evidence: Evidence) -> Mapping[str, Finding]:
+    return {finding.guarantee: finding for finding in oracles.judge(evidence)}
+
+
+def violated(evidence: Evidence) -> Sequence[str]:
+    return [name for name, found in judged(evidence).items() if found.verdict == "violated"]
+
+
+def without(*ids: str) -> Evidence:
+    return story.with_events(CLEAN, [e for e in CLEAN.events if e.event_id not in ids])
+
+
+def find(evidence: Evidence, id_: str) -> OnBus:
+    return next(m for m in evidence.bus or () if m.event_id == id_)
+
+
+def test_an_order_that_has_not_ended_is_a_violation_only_where_an_end_is_required() -> None:
+    kept = without("e20")
+    found = judged(replace(kept, at=story.START + timedelta(seconds=30)))
+    assert found["I1"].violations == ["ord_1 has not ended"]
+    flowing = replace(kept, at=story.START + timedelta(seconds=30), require_settled=False)
+    assert violated(flowing) == []
+
+
+def test_an_order_in_a_warehouse_may_take_its_time() -> None:
+    """Not delivered yet: the carrier has to act, however late it is."""
+    kept = replace(without("e11", "e20", "e25", "e26"), require_settled=False)
+    assert violated(kept) == []
+    assert judged(kept)["I7"].looked_at["orders that wait for somebody outside"] == 1
+
+
+def test_a_mail_that_came_twice_is_noted_and_breaks_nothing() -> None:
+    twice = replace(CLEAN, mail=[*(CLEAN.mail or ()), (CLEAN.mail or ())[0]])
+    found = judged(twice)["I12"]
+    assert found.verdict == "holds"
+    assert found.notes == ["<msg_1@shop> reached the sink 2 times"]
+
+
+def test_two_clients_that_look_at_different_times_are_no_view_that_goes_back() -> None:
+    later = Polled(order_id="ord_1", version=1, client="c")
+    assert violated(replace(CLEAN, clients=[*CLEAN.clients, later])) == []
+
+
+def test_stock_that_moved_after_the_log_was_read_is_noted_not_compared() -> None:
+    newer = {"A": {"locations": [{**story.levels(9, 9, 0)[0], "version": 7}]}}
+    found = judged(replace(CLEAN, stock=newer))["I3"]
+    assert found.verdict == "holds"
+    assert found.notes == ["default/stock/A has moved on since its log was read"]
+
+
+def test_stock_that_the_api_showed_earlier_is_compared_with_the_log_of_then() -> None:
+    then = {"A": {"locations": [{**story.levels(2, 1, 1)[0], "version": 4}]}}
+    assert violated(replace(CLEAN, stock=then)) == []
+    wrong = {"A": {"locations": [{**story.levels(1, 0, 0)[0], "version": 4}]}}
+    assert violated(replace(CLEAN, stock=wrong)) == ["I3"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4006381333931",
+        "41111111111111112",
+        "4111111111111112",
+        "0000000000000000",
+        "2026-01-01T00:00:00.4111111111111111Z",
+        "ord_4111111111111111",
+    ],
+)
+def test_goods_times_and_ids_are_no_card_numbers(text: str) -> None:
+    assert violated(replace(CLEAN, logs=[LogLine("capture.log:1", text)])) == []
+
+
+def test_a_name_is_found_as_json_escapes_it() -> None:
+    line = LogLine("capture.log:1", '{"to": "Ren\\u00e9e Buyer"}')
+    assert violated(replace(CLEAN, personal=["Renée Buyer"], logs=[line])) == ["I14"]
+
+
+@pytest.mark.parametrize(
+    ("source", "guarantees"),
+    [
+        ("bus", ["I9", "I10", "I11"]),
+        ("gateway", ["I4", "I5"]),
+        ("carrier", ["I6"]),
+        ("mail", ["I12"]),
+        ("stock", ["I3"]),
+        ("views", ["I8"]),
+        ("tracked", ["I13"]),
+        ("consumers", ["I10", "I11"]),
+        ("personal", ["I14"]),
+        ("logs", ["I14"]),
+    ],
+)
+def test_what_could_not_be_had_is_not_checked_and_fails_the_audit(
+    source: str, guarantees: list[str]
+) -> None:
+    found = judged(replace(CLEAN, **{source: None}))  # type: ignore[arg-type]  # all may be None
+    assert [name for name, f in found.items() if f.verdict == "not checked"] == guarantees
+    assert all(found[name].missing for name in guarantees)
+    assert not report.passes(list(found.values()))
+
+
+def test_without_a_clients_ledger_its_guarantee_is_not_checked_and_fails_nothing() -> None:
+    found = judged(replace(CLEAN, clients=()))
+    assert [name for name, f in found.items() if f.verdict == "not checked"] == ["I15"]
+    assert report.passes(list(found.values()))
+
+
+def test_an_empty_system_is_not_checked_at_all_and_passes_no_audit() -> None:
+    empty = Evidence(at=story.START, events=[])
+    found = judged(empty)
+    assert {f.verdict for f in found.values()} == {"not checked"}
+    assert not report.passes(list(found.values()))
+
+
+def test_oracles_change_nothing_they_look_at() -> None:
+    before = repr(CLEAN)
+    judged(CLEAN)
+    assert repr(CLEAN) == before
