@@ -47,8 +47,12 @@ WITH writes AS (
                        $6::bigint[], $7::json[])
       AS w (stream, tenant, category, id, expected, version, snapshot)
 ), locked AS (
+  -- Only what was there when it was loaded: a stream that came since is a conflict, and waiting
+  -- for its writer, out of order with what is locked already, would be a deadlock.
   SELECT stream FROM streams
-   WHERE stream = ANY($1::text[]) ORDER BY stream FOR NO KEY UPDATE
+   WHERE stream = ANY($1::text[])
+     AND stream = ANY(ARRAY(SELECT w.stream FROM writes w WHERE w.expected > 0))
+   ORDER BY stream FOR NO KEY UPDATE
 ), updated AS (
   UPDATE streams s
      SET version = w.version,
