@@ -272,8 +272,8 @@ _DETAILS = ("reason", "code", "status", "location", "template", "channel", "amou
 
 def _detail(event: Event) -> str:
     """What sets this event apart from others of its type, without its data."""
-    values = event.model_dump(include=set(_DETAILS))
-    return ", ".join(f"{name} {values[name]}" for name in _DETAILS if values.get(name))
+    values = ((name, getattr(event, name, None)) for name in _DETAILS)
+    return ", ".join(f"{name} {value}" for name, value in values if value)
 
 
 def _append(timeline: Timeline | None, recorded: Recorded, event: Event) -> Timeline:
