@@ -81,7 +81,7 @@ lint: $(STAMP) ## Check style and format
 .PHONY: types
 types: $(STAMP) ## Check types, tests included
 	@$(BIN)/mypy $(addsuffix /src,$(MEMBERS))
-	@for tests in $(wildcard $(addsuffix /tests,$(MEMBERS)) tests/*/); do \
+	@for tests in $(wildcard $(addsuffix /tests,$(MEMBERS)) tests/*/) bench; do \
 		$(BIN)/mypy $$tests || exit 1; \
 	done  # one run per folder: test modules of the same name coexist, packages they are not
 
