@@ -74,6 +74,10 @@ def contract(start: str) -> str:
     return name
 
 
+def test_the_repository_keeps_every_contract() -> None:
+    assert broken(ROOT) == set()
+
+
 def test_a_clean_tree_keeps_every_contract(tree: Path) -> None:
     assert broken(tree) == set()
 
