@@ -1,4 +1,4 @@
-"""The carrier and the vault over HTTP, and their stand-ins in memory: one suite for both."""
+"""The carrier over HTTP and in memory: one suite for both."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,6 @@ import pytest
 
 from fulfillment.adapters.carrier_http import HttpCarrier
 from fulfillment.adapters.carrier_memory import MemoryCarrier
-from fulfillment.adapters.recipients_http import CACHED_MAX, HttpRecipients
-from fulfillment.adapters.recipients_memory import MemoryRecipients
 from fulfillment.ports import (
     Carrier,
     CarrierScan,
@@ -26,27 +24,11 @@ from fulfillment.ports import (
     LabelOrder,
     ParcelToSend,
     Recipient,
-    RecipientErased,
-    Recipients,
-    RecipientsUnavailable,
 )
-from fulfillment.testing.running import BUYER, RECIPIENT, SteppedClock
+from fulfillment.testing.running import BUYER
 from waybill_runtime.clock import SystemClock
 
 KEY = "carrier-key"
-PERSON = {
-    "name": "A. Buyer",
-    "company": None,
-    "line1": "1 High Street",
-    "line2": None,
-    "city": "London",
-    "region_code": None,
-    "postal_code": "N1 9GU",
-    "country_code": "GB",
-    "email": "buyer@example.com",
-    "phone": None,
-    "locale": "en-GB",
-}
 
 
 def order(n: int = 1, *, key: str = "", to: Recipient = BUYER, parcels: int = 1) -> LabelOrder:
@@ -194,96 +176,3 @@ async def test_an_answer_that_makes_no_sense_is_unknown(content: bytes) -> None:
     with pytest.raises(CarrierUnavailable):
         await carrier.buy_labels(order(8))
     await carrier.close()
-
-
-class Vault:
-    """capture's vault, as its HTTP interface answers."""
-
-    def __init__(self) -> None:
-        self.people = {RECIPIENT: PERSON}
-        self.status = 200
-        self.asked = 0
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked += 1
-        reference = request.url.path.rpartition("/")[2]
-        if self.status != 200:
-            return httpx.Response(self.status)
-        if reference not in self.people:
-            return httpx.Response(410)
-        return httpx.Response(200, json=self.people[reference])
-
-
-def over_http(vault: Vault, clock: SteppedClock) -> HttpRecipients:
-    return HttpRecipients(
-        "http://capture",
-        "key",
-        clock,
-        timeout_s=1.0,
-        cache_s=60.0,
-        transport=httpx.MockTransport(vault),
-    )
-
-
-@pytest.fixture(params=["memory", "http"])
-async def recipients(request: pytest.FixtureRequest) -> AsyncIterator[Recipients]:
-    if request.param == "memory":
-        memory = MemoryRecipients()
-        memory.people[RECIPIENT] = BUYER
-        yield memory
-        return
-    http = over_http(Vault(), SteppedClock())
-    yield http
-    await http.close()
-
-
-async def test_a_reference_stands_for_a_person(recipients: Recipients) -> None:
-    assert await recipients.read(RECIPIENT) == BUYER
-
-
-async def test_a_reference_of_nobody_is_erased(recipients: Recipients) -> None:
-    with pytest.raises(RecipientErased):
-        await recipients.read("rcp_nobody")
-
-
-async def test_what_is_forgotten_is_read_again(recipients: Recipients) -> None:
-    await recipients.read(RECIPIENT)
-    recipients.forget(RECIPIENT)
-    recipients.forget("rcp_nobody")
-    assert await recipients.read(RECIPIENT) == BUYER
-
-
-async def test_a_recipient_is_remembered_for_a_minute_at_most() -> None:
-    vault, clock = Vault(), SteppedClock()
-    recipients = over_http(vault, clock)
-    for _ in range(3):
-        await recipients.read(RECIPIENT)
-    assert vault.asked == 1
-    clock.pass_s(60)
-    del vault.people[RECIPIENT]
-    with pytest.raises(RecipientErased):
-        await recipients.read(RECIPIENT)
-    await recipients.close()
-
-
-async def test_only_so_many_recipients_are_remembered() -> None:
-    vault = Vault()
-    vault.people = {f"rcp_{n}": PERSON for n in range(CACHED_MAX + 1)}
-    recipients = over_http(vault, SteppedClock())
-    for reference in vault.people:
-        await recipients.read(reference)
-    await recipients.read(f"rcp_{CACHED_MAX}")
-    assert vault.asked == CACHED_MAX + 1
-    await recipients.read("rcp_0")
-    assert vault.asked == CACHED_MAX + 2
-    await recipients.close()
-
-
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-async def test_a_vault_that_cannot_say_is_asked_again_later(status: int) -> None:
-    vault = Vault()
-    vault.status = status
-    recipients = over_http(vault, SteppedClock())
-    with pytest.raises(RecipientsUnavailable):
-        await recipients.read(RECIPIENT)
-    await recipients.close()

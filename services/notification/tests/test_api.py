@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from notification import bootstrap, reactor
-from notification.adapters.recipients_memory import MemoryRecipients
 from waybill_events import codec, notification
 from waybill_events.event import Event
+from waybill_runtime.adapters.recipients_memory import MemoryRecipients
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.http import auth
 from waybill_runtime.http.auth import KeyRing
@@ -71,7 +71,7 @@ async def rig() -> AsyncIterator[Rig]:
     ring = KeyRing(on.store, on.clock, "pepper")
     key = auth.new_key()
     await ring.add(key, name="staff", scopes=auth.ROLES["operator"])
-    blueprint = bootstrap.assemble(on, MemoryRecipients(), {}, reactor.CHANNELS)
+    blueprint = bootstrap.assemble(on, MemoryRecipients({}), {}, reactor.CHANNELS)
     service = Service(blueprint, on)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(service.app(ring)),

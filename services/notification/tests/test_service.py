@@ -9,15 +9,16 @@ import pytest
 
 from notification import bootstrap, decider, reactor, service
 from notification.adapters.channel_memory import MemoryChannel
-from notification.adapters.recipients_memory import MemoryRecipients
-from notification.ports import Channel, Recipient, RecipientsUnavailable
+from notification.ports import Channel, Recipient
 from notification.service import MESSAGE, PREFERENCES
 from waybill_events import capture, codec, fulfillment, notification
 from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity
+from waybill_runtime.adapters.recipients_memory import MemoryRecipients
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Intent
 from waybill_runtime.jobs import JobRunner
+from waybill_runtime.recipients import RecipientsUnavailable
 from waybill_runtime.service import Service
 from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
 from waybill_runtime.work import Cause, Work
@@ -88,7 +89,7 @@ DISPATCHED = fulfillment.ShipmentDispatched(
 MAIL = "ord_x:confirmed:email"
 
 
-class SlowRecipients(MemoryRecipients):
+class SlowRecipients(MemoryRecipients[Recipient]):
     """The vault is away for the first so many reads."""
 
     def __init__(self, people: dict[str, Recipient], away: int) -> None:
@@ -106,7 +107,9 @@ class SlowRecipients(MemoryRecipients):
 class Post:
     """The service's handler and its job runner, on one memory store."""
 
-    recipients: MemoryRecipients = field(default_factory=lambda: MemoryRecipients({"rcp_x": BUYER}))
+    recipients: MemoryRecipients[Recipient] = field(
+        default_factory=lambda: MemoryRecipients({"rcp_x": BUYER})
+    )
     channels: Mapping[str, Channel] = field(
         default_factory=lambda: {"email": MemoryChannel(), "sms": MemoryChannel()}
     )

@@ -9,23 +9,23 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from fastapi import FastAPI
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
 import capture.bootstrap
 import capture.settings
 import fulfillment.adapters.carrier_memory
-import fulfillment.adapters.recipients_http
 import fulfillment.bootstrap
+import fulfillment.ports
 import fulfillment.settings
 import inventory.bootstrap
 import inventory.settings
 import notification.adapters.channel_memory
-import notification.adapters.recipients_http
 import notification.bootstrap
+import notification.ports
 import notification.settings
 import payment.adapters.gateway_memory
 import payment.bootstrap
@@ -34,6 +34,7 @@ import tracking.bootstrap
 import tracking.settings
 from waybill.simulation.wire import Wire
 from waybill_events.catalogue import TOPICS
+from waybill_runtime.adapters.recipients_http import HttpRecipients
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.service import Blueprint, Service
@@ -46,6 +47,8 @@ KEY = "wb_simulate_everything"
 PEPPER = "pepper"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 TIMEOUT_S = 5.0
+
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -187,6 +190,18 @@ def _payment(system: System, on: Infrastructure) -> Blueprint:
     return payment.bootstrap.assemble(settings, on, system.outside.gateway)
 
 
+def _vault(taken: TypeAdapter[R], system: System, on: Infrastructure) -> HttpRecipients[R]:
+    return HttpRecipients(
+        taken,
+        "http://capture",
+        KEY,
+        on.clock,
+        timeout_s=TIMEOUT_S,
+        remember_s=60,
+        transport=system.wire,
+    )
+
+
 def _fulfillment(system: System, on: Infrastructure) -> Blueprint:
     settings = fulfillment.settings.Settings(
         **_shared(),
@@ -195,16 +210,12 @@ def _fulfillment(system: System, on: Infrastructure) -> Blueprint:
         track_poll_s=1.0,
         track_poll_s_max=5.0,
     )
-    recipients = fulfillment.adapters.recipients_http.HttpRecipients(
-        "http://capture", KEY, on.clock, timeout_s=TIMEOUT_S, cache_s=60, transport=system.wire
-    )
+    recipients = _vault(TypeAdapter(fulfillment.ports.Recipient), system, on)
     return fulfillment.bootstrap.assemble(settings, on, system.outside.carrier, recipients)
 
 
 def _notification(system: System, on: Infrastructure) -> Blueprint:
-    recipients = notification.adapters.recipients_http.HttpRecipients(
-        "http://capture", KEY, on.clock, timeout_s=TIMEOUT_S, transport=system.wire
-    )
+    recipients = _vault(TypeAdapter(notification.ports.Recipient), system, on)
     channels = {"email": system.outside.mail, "sms": system.outside.text}
     settings = notification.settings.Settings(
         **_shared(), capture_url="http://capture", capture_key=SecretStr(KEY)

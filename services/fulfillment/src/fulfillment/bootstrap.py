@@ -1,17 +1,20 @@
 """Where fulfillment is put together: only here is it known which adapter is behind a port."""
 
+from pydantic import TypeAdapter
+
 from fulfillment import api, deadlines, service, views
 from fulfillment.adapters.carrier_http import HttpCarrier
-from fulfillment.adapters.recipients_http import HttpRecipients
 from fulfillment.deadlines import Deadlines
 from fulfillment.feed import Feed
 from fulfillment.labels import Labels
 from fulfillment.parcels import Parcels
-from fulfillment.ports import Carrier, Recipients
+from fulfillment.ports import Carrier, Recipient
 from fulfillment.service import Warehouse
 from fulfillment.settings import Settings
 from fulfillment.shipping import Shipping
+from waybill_runtime.adapters.recipients_http import HttpRecipients
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.recipients import Recipients
 from waybill_runtime.service import Blueprint
 
 
@@ -24,17 +27,18 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
         callback_url=settings.carrier_callback_url,
     )
     recipients = HttpRecipients(
+        TypeAdapter(Recipient),
         settings.capture_url,
         settings.capture_key.get_secret_value(),
         on.clock,
         timeout_s=settings.capture_timeout_s,
-        cache_s=settings.recipient_cache_s,
+        remember_s=settings.recipient_cache_s,
     )
     return assemble(settings, on, carrier, recipients)
 
 
 def assemble(
-    settings: Settings, on: Infrastructure, carrier: Carrier, recipients: Recipients
+    settings: Settings, on: Infrastructure, carrier: Carrier, recipients: Recipients[Recipient]
 ) -> Blueprint:
     """Fulfillment with this carrier and these recipients: a simulator brings its own."""
     within = Deadlines(

@@ -14,9 +14,7 @@ from fulfillment.ports import (
     Declined,
     LabelOrder,
     ParcelToSend,
-    RecipientErased,
-    Recipients,
-    RecipientsUnavailable,
+    Recipient,
 )
 from fulfillment.service import Rules
 from waybill_events import codec
@@ -24,6 +22,7 @@ from waybill_events.envelope import DEFAULT_TENANT, StreamId
 from waybill_runtime.decider import Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome, backoff_s
+from waybill_runtime.recipients import RecipientErased, Recipients, RecipientsUnavailable
 from waybill_runtime.stored import ClaimedJob
 
 Verdict = commands.NoteLabel | commands.NoteLabelRefused
@@ -37,7 +36,11 @@ class Labels:
     """The labels of shipments."""
 
     def __init__(
-        self, on: Infrastructure, fulfillment: Rules, carrier: Carrier, recipients: Recipients
+        self,
+        on: Infrastructure,
+        fulfillment: Rules,
+        carrier: Carrier,
+        recipients: Recipients[Recipient],
     ) -> None:
         self._on = on
         self._fulfillment = fulfillment

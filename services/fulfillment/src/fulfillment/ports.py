@@ -1,4 +1,4 @@
-"""What fulfillment needs of the outside: a carrier, and the people behind references."""
+"""What fulfillment needs of the outside: a carrier, and what it takes of a recipient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +10,12 @@ class CarrierUnavailable(Exception):
     """No answer, or none that settles anything: what was asked may or may not have happened."""
 
 
-class RecipientsUnavailable(Exception):
-    """Nobody could say who the recipient is; ask again later."""
-
-
-class RecipientErased(Exception):
-    """The recipient was forgotten; there is nobody to send anything to."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """Whom a parcel goes to. Personal: never logged, never in an event."""
+    """Whom a parcel goes to. Personal: never logged, never in an event.
+
+    All that we take of capture's answer: e-mail and phone are none of our business.
+    """
 
     name: str
     line1: str
@@ -99,25 +94,6 @@ class Carrier(Protocol):
         Raises:
             CarrierUnavailable: nothing is known.
         """
-        ...
-
-    async def close(self) -> None: ...
-
-
-class Recipients(Protocol):
-    """The people behind references. What is remembered is remembered briefly."""
-
-    async def read(self, recipient_ref: str) -> Recipient:
-        """Whom the reference stands for.
-
-        Raises:
-            RecipientErased: nobody any more, or nobody ever.
-            RecipientsUnavailable: ask again later.
-        """
-        ...
-
-    def forget(self, recipient_ref: str) -> None:
-        """Drop what is remembered of this one. Unknown ones are fine."""
         ...
 
     async def close(self) -> None: ...

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from fulfillment import deadlines, decider, feed, reactor, views
 from fulfillment.deadlines import Deadlines
 from fulfillment.decider import commands
-from fulfillment.ports import Recipients
+from fulfillment.ports import Recipient
 from waybill_events import capture, codec
 from waybill_events.envelope import StreamId
 from waybill_runtime.consumer import Handler, Incoming
@@ -17,6 +17,7 @@ from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import FieldError, Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Timer
+from waybill_runtime.recipients import Recipients
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.work import Asked, Work, caused_by
@@ -52,7 +53,7 @@ def missing_deadlines(fulfillment: Rules) -> Timer:
     return miss
 
 
-def on_events(fulfillment: Rules, within: Deadlines, recipients: Recipients) -> Handler:
+def on_events(fulfillment: Rules, within: Deadlines, recipients: Recipients[Recipient]) -> Handler:
     """Act on others' facts, a batch at a time, and put our own into the warehouses' feed."""
 
     async def handle(work: Work, batch: Sequence[Incoming]) -> None:

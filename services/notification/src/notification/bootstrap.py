@@ -2,25 +2,32 @@
 
 from collections.abc import Mapping
 
+from pydantic import TypeAdapter
+
 from notification import api, reactor, service, views
-from notification.adapters.recipients_http import HttpRecipients
 from notification.adapters.smtp import SmtpChannel
 from notification.adapters.text_http import HttpTextChannel
-from notification.ports import Channel, Recipients
+from notification.ports import Channel, Recipient
 from notification.service import Notifications, Sender
 from notification.settings import Settings
+from waybill_runtime.adapters.recipients_http import HttpRecipients
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.recipients import Recipients
 from waybill_runtime.service import Blueprint
+
+REMEMBER_S = 60.0
 
 
 def compose(settings: Settings, on: Infrastructure) -> Blueprint:
     """Notification with its real channels."""
     timeout_s = settings.channel_timeout_s
     recipients = HttpRecipients(
+        TypeAdapter(Recipient),
         settings.capture_url,
         settings.capture_key.get_secret_value(),
         on.clock,
         timeout_s=timeout_s,
+        remember_s=REMEMBER_S,
     )
     channels: dict[str, Channel] = {
         "email": SmtpChannel(
@@ -35,7 +42,7 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
 
 def assemble(
     on: Infrastructure,
-    recipients: Recipients,
+    recipients: Recipients[Recipient],
     channels: Mapping[str, Channel],
     by_template: reactor.Channels,
     effects_at_once: int = 32,

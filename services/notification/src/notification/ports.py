@@ -1,15 +1,7 @@
-"""What notification needs of the outside: the people behind references, and the channels."""
+"""What notification needs of the outside: channels, and what it takes of a recipient."""
 
 from dataclasses import dataclass
 from typing import Protocol
-
-
-class RecipientsUnavailable(Exception):
-    """Nobody could say who the recipient is; ask again later."""
-
-
-class RecipientErased(Exception):
-    """The recipient was forgotten: there is nobody to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,25 +13,6 @@ class Recipient:
     email: str | None = None
     phone: str | None = None
     tracking_url: str = ""
-
-
-class Recipients(Protocol):
-    """The people behind references. What is remembered is remembered briefly."""
-
-    async def read(self, recipient_ref: str) -> Recipient:
-        """Whom the reference stands for.
-
-        Raises:
-            RecipientErased: nobody any more, or nobody ever.
-            RecipientsUnavailable: ask again later.
-        """
-        ...
-
-    def forget(self, recipient_ref: str) -> None:
-        """Drop what is remembered of this one. Unknown ones are fine."""
-        ...
-
-    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,6 @@ from notification.ports import (
     ChannelUnavailable,
     Outgoing,
     Recipient,
-    RecipientErased,
-    Recipients,
-    RecipientsUnavailable,
 )
 from waybill_events import capture, notification
 from waybill_events.envelope import DEFAULT_TENANT, Recorded
@@ -21,6 +18,7 @@ from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http import conditions
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome, backoff_s
+from waybill_runtime.recipients import RecipientErased, Recipients, RecipientsUnavailable
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.work import Asked, Work, caused_by
@@ -64,7 +62,7 @@ PREFERENCES: Decider[decider.SetPreference, decider.Preferences] = Decider(
 )
 
 
-def handler(recipients: Recipients, channels: reactor.Channels) -> Handler:
+def handler(recipients: Recipients[Recipient], channels: reactor.Channels) -> Handler:
     """A handler that decides every message that a batch makes due."""
 
     async def on_events(work: Work, batch: Sequence[Incoming]) -> None:
@@ -86,7 +84,10 @@ class Sender:
     """Carries out one decided message. May be called again for the same one."""
 
     def __init__(
-        self, on: Infrastructure, recipients: Recipients, channels: Mapping[str, Channel]
+        self,
+        on: Infrastructure,
+        recipients: Recipients[Recipient],
+        channels: Mapping[str, Channel],
     ) -> None:
         self._on = on
         self._recipients = recipients

@@ -12,7 +12,6 @@ from pydantic import SecretStr
 
 from fulfillment import bootstrap
 from fulfillment.adapters.carrier_memory import MemoryCarrier
-from fulfillment.adapters.recipients_memory import MemoryRecipients
 from fulfillment.deadlines import Deadlines
 from fulfillment.ports import Recipient
 from fulfillment.settings import Settings
@@ -23,6 +22,7 @@ from waybill_events.inventory import SourcingDecision
 from waybill_runtime.adapters.memory.broker import MemoryBroker
 from waybill_runtime.adapters.memory.bus import MemoryBus
 from waybill_runtime.adapters.memory.store import MemoryDatabase, MemoryStore
+from waybill_runtime.adapters.recipients_memory import MemoryRecipients
 from waybill_runtime.bus import Delivery, Partition, partition_of
 from waybill_runtime.http import signatures
 from waybill_runtime.http.auth import ROLES, KeyRing
@@ -139,7 +139,7 @@ class Running:
     infrastructure: Infrastructure
     clock: SteppedClock
     carrier: MemoryCarrier
-    recipients: MemoryRecipients
+    recipients: MemoryRecipients[Recipient]
     jobs: JobRunner
     _told: dict[str, int] = field(default_factory=dict)
     _offsets: dict[Partition, int] = field(default_factory=dict)
@@ -257,8 +257,7 @@ async def running(
         ids,
         Stopping(),
     )
-    carrier, recipients = MemoryCarrier(clock.now), MemoryRecipients()
-    recipients.people[RECIPIENT] = BUYER
+    carrier, recipients = MemoryCarrier(clock.now), MemoryRecipients({RECIPIENT: BUYER})
     blueprint = bootstrap.assemble(settings(**more), on, carrier, recipients)
     service = Service(blueprint, on)
     ring = KeyRing(on.store, clock, "pepper")

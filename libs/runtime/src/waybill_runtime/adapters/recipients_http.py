@@ -1,49 +1,44 @@
-"""Recipients from capture's vault, remembered for a minute at most."""
+"""Recipients from capture's vault over HTTP, with a bounded memory."""
 
 from collections import OrderedDict
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from fulfillment.ports import Recipient, RecipientErased, RecipientsUnavailable
 from waybill_runtime.clock import Clock
+from waybill_runtime.recipients import RecipientErased, RecipientsUnavailable
 
-CACHED_MAX = 1_000
+REMEMBERED_MAX = 5_000
 CONNECTIONS_MAX = 32
 
-
-class _Recipient(BaseModel):
-    """What we take of a recipient; e-mail and phone are none of our business."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    name: str
-    company: str | None = None
-    line1: str
-    line2: str | None = None
-    city: str
-    region_code: str | None = None
-    postal_code: str | None = None
-    country_code: str
+R = TypeVar("R")
 
 
-class HttpRecipients:
-    """`Recipients` over HTTP, with a bounded memory."""
+class HttpRecipients(Generic[R]):
+    """`Recipients` over HTTP. What `taken` does not name is not even kept in memory.
+
+    The key needs the scope `recipients:read` at capture.
+    """
 
     def __init__(
         self,
+        taken: TypeAdapter[R],
         url: str,
         api_key: str,
         clock: Clock,
         *,
         timeout_s: float,
-        cache_s: float,
+        remember_s: float,
+        remembered_max: int = REMEMBERED_MAX,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._taken = taken
         self._clock = clock
-        self._cache_s = cache_s
-        self._known: OrderedDict[str, tuple[float, Recipient]] = OrderedDict()
+        self._remember_s = remember_s
+        self._remembered_max = remembered_max
+        self._known: OrderedDict[str, tuple[float, R]] = OrderedDict()
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
@@ -52,14 +47,15 @@ class HttpRecipients:
             transport=transport,
         )
 
-    async def read(self, recipient_ref: str) -> Recipient:
+    async def read(self, recipient_ref: str) -> R:
+        asked_at_s = self._clock.monotonic_s()
         known = self._known.get(recipient_ref)
-        if known is not None and self._clock.monotonic_s() - known[0] < self._cache_s:
+        if known is not None and asked_at_s - known[0] < self._remember_s:
             return known[1]
         self.forget(recipient_ref)
         recipient = await self._fetch(recipient_ref)
-        self._known[recipient_ref] = (self._clock.monotonic_s(), recipient)
-        while len(self._known) > CACHED_MAX:
+        self._known[recipient_ref] = (asked_at_s, recipient)
+        while len(self._known) > self._remembered_max:
             self._known.popitem(last=False)
         return recipient
 
@@ -70,7 +66,7 @@ class HttpRecipients:
         self._known.clear()
         await self._client.aclose()
 
-    async def _fetch(self, recipient_ref: str) -> Recipient:
+    async def _fetch(self, recipient_ref: str) -> R:
         try:
             answer = await self._client.get(f"/v1/recipients/{quote(recipient_ref, safe='')}")
         except httpx.HTTPError as error:
@@ -80,8 +76,7 @@ class HttpRecipients:
         if not answer.is_success:
             raise RecipientsUnavailable(f"the vault answered {answer.status_code}")
         try:
-            found = _Recipient.model_validate_json(answer.content)
+            return self._taken.validate_json(answer.content)
         except ValidationError:
             # Never its text: it quotes what it could not read.
             raise RecipientsUnavailable("the vault's answer makes no sense") from None
-        return Recipient(**found.model_dump())

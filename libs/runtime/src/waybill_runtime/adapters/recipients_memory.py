@@ -1,16 +1,21 @@
 """Recipients in memory, for tests and simulators."""
 
-from fulfillment.ports import Recipient, RecipientErased, RecipientsUnavailable
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from waybill_runtime.recipients import RecipientErased, RecipientsUnavailable
+
+R = TypeVar("R")
 
 
-class MemoryRecipients:
+class MemoryRecipients(Generic[R]):
     """`Recipients` in memory; `people` is the vault, which may be changed at any time."""
 
-    def __init__(self) -> None:
-        self.people: dict[str, Recipient] = {}
+    def __init__(self, people: Mapping[str, R]) -> None:
+        self.people = dict(people)
         self.is_down = False
 
-    async def read(self, recipient_ref: str) -> Recipient:
+    async def read(self, recipient_ref: str) -> R:
         if self.is_down:
             raise RecipientsUnavailable("the vault is down")
         if recipient_ref not in self.people:
@@ -21,4 +26,4 @@ class MemoryRecipients:
         """Nothing is remembered beside the vault itself."""
 
     async def close(self) -> None:
-        return None
+        """Nothing is kept open."""
