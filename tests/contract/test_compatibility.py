@@ -13,6 +13,7 @@ from waybill_events import compatibility, schemas
 
 ROOT = Path(__file__).parents[2]
 PLACED = f"{schemas.FOLDER}/capture.order_placed.v1.json"
+EXAMPLE = f"{compatibility.EXAMPLES}/capture.order_placed.v1/from-the-web.json"
 API = f"{compatibility.APIS}/capture.json"
 CONSUMERS = "breaks inventory, payment, notification, tracking"
 
@@ -29,7 +30,8 @@ def now(tmp_path: Path) -> Path:
 
 def make(root: Path) -> Path:
     """A repository's contracts as they are today, and one API."""
-    shutil.copytree(ROOT / schemas.FOLDER, root / schemas.FOLDER)
+    for folder in (schemas.FOLDER, compatibility.EXAMPLES):
+        shutil.copytree(ROOT / folder, root / folder)
     (root / API).parent.mkdir(parents=True)
     (root / API).write_text(
         json.dumps(
@@ -178,3 +180,21 @@ def test_a_base_that_cannot_be_read_is_no_pass(
     git(now, "init", "--quiet")
     assert run("no-such-ref", now) == 2
     assert "cannot read the base no-such-ref" in capsys.readouterr().err
+
+
+def test_a_released_example_stays_as_it_was_sent(
+    base: Path, now: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(now / EXAMPLE, lambda told: told.update(currency="EUR"))
+    (now / EXAMPLE).with_name("a-new-one.json").write_text("{}")
+    assert run(base, now) == 1
+    said = "capture.order_placed.v1, example from-the-web: the example was changed"
+    assert f"{said}; add another one beside it\n    {CONSUMERS}\n" in capsys.readouterr().out
+
+
+def test_a_released_example_is_never_removed(
+    base: Path, now: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (now / EXAMPLE).unlink()
+    assert run(base, now) == 1
+    assert "example from-the-web: the example was removed" in capsys.readouterr().out

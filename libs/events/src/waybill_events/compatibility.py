@@ -1,7 +1,7 @@
 """`python -m waybill_events.compatibility`: does a change break a consumer, and which?
 
-Compares the event schemas and OpenAPI documents of a base (a folder or a git ref) with those of
-the working tree. Exits 1 and names the consumers when something breaks.
+Compares the event schemas, examples and OpenAPI documents of a base (a folder or a git ref) with
+those of the working tree. Exits 1 and names the consumers when something breaks.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from waybill_events import openapi_changes, schema_changes, schemas
 from waybill_events.schemas import Json
 
 APIS = "docs/reference/openapi"
-FOLDERS = (schemas.FOLDER, APIS)
+EXAMPLES = "libs/events/examples"
+FOLDERS = (schemas.FOLDER, EXAMPLES, APIS)
 
 Files = Mapping[str, Json]
 """Documents by their path in the repository."""
@@ -43,11 +44,31 @@ def breakages(old: Files, new: Files) -> list[Breakage]:
         if path.startswith(APIS):
             whom = openapi_changes.consumers(before)
             told = openapi_changes.changes(before, after) if after else ["the API was removed"]
+        elif path.startswith(EXAMPLES):
+            whom = _consumers(old.get(f"{schemas.FOLDER}/{Path(path).parent.name}.json", {}))
+            told = _example_changes(before, after)
         else:
-            whom = tuple(before.get("x-waybill", {}).get("consumers", ()))
+            whom = _consumers(before)
             told = _event_changes(before, after)
-        found.extend(Breakage(Path(path).stem, change, whom) for change in told)
+        found.extend(Breakage(_subject(path), change, whom) for change in told)
     return found
+
+
+def _subject(path: str) -> str:
+    if path.startswith(EXAMPLES):
+        return f"{Path(path).parent.name}, example {Path(path).stem}"
+    return Path(path).stem
+
+
+def _consumers(schema: Json) -> tuple[str, ...]:
+    return tuple(schema.get("x-waybill", {}).get("consumers", ()))
+
+
+def _example_changes(old: Json, new: Json | None) -> list[str]:
+    """A released example is an event that was once sent: logs hold its like for ever."""
+    if new is None:
+        return ["the example was removed; what was sent once is read for ever"]
+    return [] if new == old else ["the example was changed; add another one beside it"]
 
 
 def _event_changes(old: Json, new: Json | None) -> list[str]:
@@ -67,7 +88,7 @@ def from_folder(root: Path) -> dict[str, Json]:
     return {
         path.relative_to(root).as_posix(): json.loads(path.read_text(encoding="utf-8"))
         for folder in FOLDERS
-        for path in sorted((root / folder).glob("*.json"))
+        for path in sorted((root / folder).rglob("*.json"))
     }
 
 
