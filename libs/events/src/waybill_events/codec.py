@@ -16,7 +16,7 @@ class UnknownType(ValueError):
 
 
 class InvalidEvent(ValueError):
-    """Data that its type's model refuses; the text says where, without the values."""
+    """Data that no step or model can read; the text says where, printable and without values."""
 
 
 def encode(event: Event) -> str:
@@ -33,7 +33,8 @@ def decode(
 
     Raises:
         UnknownType: neither the catalogue nor an upcaster knows the type.
-        InvalidEvent: the data is not JSON or does not fit the model.
+        InvalidEvent: the data is not JSON, trips a step, or does not fit the model. Whatever the
+            data of a known type is, nothing else is raised: readers park it, or pass it by.
     """
     type_ = recorded.type
     try:
@@ -45,10 +46,15 @@ def decode(
             return catalogue[type_].model.model_validate_json(recorded.data)
     except ValidationError as error:
         places = ", ".join(
-            "/".join(str(part) for part in problem["loc"]) + f": {problem['type']}"
+            "/".join(_printable(part) for part in problem["loc"]) + f": {problem['type']}"
             for problem in error.errors(include_input=False, include_url=False)[:5]
         )
         raise InvalidEvent(f"{recorded.type}: {places}") from error
-    except (json.JSONDecodeError, KeyError, TypeError, RecursionError) as error:
+    except Exception as error:  # what broken data does to a step has many names
         raise InvalidEvent(f"{recorded.type}: {type(error).__name__}") from error
     raise UnknownType(f"type {recorded.type} is not in the catalogue of this release")
+
+
+def _printable(part: int | str) -> str:
+    """One part of a place. Keys of a mapping are the sender's own, and no store takes a NUL."""
+    return str(part).encode("unicode_escape").decode("ascii")
