@@ -79,7 +79,7 @@ def oversold() -> Evidence:
 
 
 def captured_twice() -> Evidence:
-    double = {**story.entry(5, "capture", "ga_1", "shp_1-1"), "amount_minor": 0}
+    double = story.entry(5, "capture", "ga_1", "shp_1-1", 0)
     return replace(CLEAN, gateway=[*(CLEAN.gateway or ()), double])
 
 
@@ -91,6 +91,31 @@ def captured_more_than_authorised() -> Evidence:
 
 def captured_otherwise_than_told() -> Evidence:
     return story.changed(CLEAN, "e10", amount_minor=599)
+
+
+def refunded_in_the_log_alone() -> Evidence:
+    told = story.refunded("e30", "ord_1", 3, "rfn_1", 200)
+    return story.plus(CLEAN, told)
+
+
+def refunded_twice() -> Evidence:
+    """The gateway gave the same refund back twice; the log tells of one."""
+    given = [story.entry(seq, "refund", "ga_1", "rfn_1", 200) for seq in (5, 6)]
+    found = refunded_in_the_log_alone()
+    return replace(found, gateway=[*(CLEAN.gateway or ()), *given])
+
+
+def refunded_more_than_captured() -> Evidence:
+    told = story.refunded("e30", "ord_1", 3, "rfn_1", 601)
+    given = story.entry(5, "refund", "ga_1", "rfn_1", 601)
+    return replace(story.plus(CLEAN, told), gateway=[*(CLEAN.gateway or ()), given])
+
+
+def completed_and_captured_in_part() -> Evidence:
+    """Log and gateway agree on one penny too little."""
+    found = story.changed(CLEAN, "e10", amount_minor=599)
+    kept = [one for one in CLEAN.gateway or () if one["operation"] != "capture"]
+    return replace(found, gateway=[*kept, story.entry(4, "capture", "ga_1", "shp_1-1", 599)])
 
 
 def two_authorisations_at_once() -> Evidence:
@@ -261,8 +286,12 @@ PLANTED: Mapping[str, tuple[Callable[[], Evidence], str]] = {
     "a shipment captured twice": (captured_twice, "I4"),
     "captured more than authorised": (captured_more_than_authorised, "I4"),
     "captured otherwise than told": (captured_otherwise_than_told, "I4"),
+    "refunded in the log alone": (refunded_in_the_log_alone, "I4"),
+    "refunded twice": (refunded_twice, "I4"),
+    "refunded more than captured": (refunded_more_than_captured, "I4"),
     "two authorisations at once": (two_authorisations_at_once, "I4"),
     "completed and not captured": (completed_and_not_captured, "I5"),
+    "completed and captured in part": (completed_and_captured_in_part, "I5"),
     "cancelled with captured money": (cancelled_with_captured_money, "I5"),
     "one fulfillment order dispatched twice": (dispatched_twice, "I6"),
     "more shipped than ordered": (more_shipped_than_ordered, "I6"),

@@ -46,6 +46,35 @@ def test_an_order_in_a_warehouse_may_take_its_time() -> None:
     assert judged(kept)["I7"].looked_at["orders that wait for somebody outside"] == 1
 
 
+def refunded(*parts_minor: int) -> Evidence:
+    """`ord_1`, completed, then given back in parts; the customer is told of each."""
+    events, entries = [], []
+    for number, amount_minor in enumerate(parts_minor, start=1):
+        refund_id, second = f"rfn_{number}", 27 + 3 * number
+        events += [
+            story.refunded(f"e{second}", "ord_1", 2 + number, refund_id, amount_minor),
+            story.decided(f"e{second + 1}", "ord_1", 5 + 2 * number, f"e{second}"),
+            story.sent(f"e{second + 2}", "ord_1", 6 + 2 * number, f"e{second}"),
+        ]
+        entries.append(story.entry(4 + number, "refund", "ga_1", refund_id, amount_minor))
+    return replace(story.plus(CLEAN, *events), gateway=[*(CLEAN.gateway or ()), *entries])
+
+
+@pytest.mark.parametrize("parts_minor", [(200,), (200, 400), (600,)])
+def test_a_completed_order_may_be_refunded_in_part_or_whole(parts_minor: tuple[int, ...]) -> None:
+    assert violated(refunded(*parts_minor)) == []
+
+
+def test_a_cancelled_order_whose_money_was_taken_must_give_all_of_it_back() -> None:
+    taken = [*(CLEAN.gateway or ())[:2], story.entry(6, "capture", "ga_2", "shp_2-1")]
+    rest = (CLEAN.gateway or ())[3:]
+    whole = story.entry(7, "refund", "ga_2", "rfn_1")
+    part = story.entry(7, "refund", "ga_2", "rfn_1", 599)
+    assert violated(replace(CLEAN, gateway=[*taken, whole, *rest])) == []
+    found = judged(replace(CLEAN, gateway=[*taken, part, *rest]))["I5"]
+    assert found.violations == ["ord_2 is cancelled: the gateway keeps 1"]
+
+
 def test_a_mail_that_came_twice_is_noted_and_breaks_nothing() -> None:
     twice = replace(CLEAN, mail=[*(CLEAN.mail or ()), (CLEAN.mail or ())[0]])
     found = judged(twice)["I12"]

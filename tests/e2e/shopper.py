@@ -212,6 +212,15 @@ class Shopper:
     async def payment(self, order: Placed) -> Json:
         return await self._get("payment", f"/v1/payments/pay_{order.suffix}")
 
+    async def refund(self, order: Placed, amount_minor: int, if_match: str) -> httpx.Response:
+        """Ask for money to be given back, against the version of the payment that was seen."""
+        headers = self.headers(Idempotency_Key=self.unique("refund"), If_Match=if_match)
+        return await self.http.post(
+            f"{self.url('payment')}/v1/payments/pay_{order.suffix}/refunds",
+            json={"amount_minor": amount_minor, "reason": "customer_request"},
+            headers=headers,
+        )
+
     async def charges(self, order: Placed) -> list[tuple[str, str, int]]:
         """What the gateway's own ledger says of an order: operation, outcome, amount."""
         return [

@@ -1,4 +1,4 @@
-"""Money: nobody charged twice, in the gateway's own ledger (I4)."""
+"""Money: nobody charged or paid back twice, in the gateway's own ledger (I4)."""
 
 from collections import defaultdict
 
@@ -10,35 +10,41 @@ def i4_no_double_charge(evidence: Evidence) -> Finding:
     if evidence.events:
         finding.needs("the gateway's ledger", evidence.gateway)
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    captures: dict[str, list[str]] = defaultdict(list)
-    told: dict[str, int] = {}
     for entry in evidence.gateway or ():
         finding.looked("entries in the gateway's ledger")
         if entry["outcome"] != "approved":
             continue
         at = sums[entry["authorization_id"]]
         at[entry["operation"]] += entry["amount_minor"]
-        if entry["operation"] == "capture":
-            captures[entry["reference"]].append(entry["idempotency_key"])
-            told[entry["reference"]] = entry["amount_minor"]
         if at["capture"] > at["authorize"] or at["refund"] > at["capture"]:
             finding.violations.append(f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}")
-    for shipment, keys in captures.items():
-        finding.looked("shipments captured")
-        if len(keys) > 1:
-            finding.violations.append(f"{shipment} was captured {len(keys)} times: {keys}")
-    for fact in evidence.of("payment.payment_captured"):
-        shipment, amount = fact.data["shipment_id"], fact.data["amount_minor"]
-        finding.looked("captures in the log")
-        if evidence.gateway is not None and told.get(shipment) != amount:
-            finding.violations.append(
-                f"the log says {amount} for {shipment}, the gateway {told.get(shipment)}"
-            )
+    _made_once_and_as_told(evidence, finding, "capture", "payment.payment_captured", "shipment_id")
+    _made_once_and_as_told(evidence, finding, "refund", "payment.payment_refunded", "refund_id")
     live = _live_authorisations(evidence)
     for order_id, count in live.items():
         if count > 1:
             finding.violations.append(f"{order_id} holds {count} authorisations at once")
     return finding
+
+
+def _made_once_and_as_told(
+    evidence: Evidence, finding: Finding, operation: str, fact_type: str, names: str
+) -> None:
+    """Each shipment captured, each refund given at most once, and with the sum the log tells."""
+    made: dict[str, list[int]] = defaultdict(list)
+    for entry in evidence.gateway or ():
+        if entry["outcome"] == "approved" and entry["operation"] == operation:
+            made[entry["reference"]].append(entry["amount_minor"])
+    finding.looked(f"{operation}s at the gateway", len(made))
+    for reference, amounts in made.items():
+        if len(amounts) > 1:
+            finding.violations.append(f"{len(amounts)} {operation}s of {reference}: {amounts}")
+    for fact in evidence.of(fact_type):
+        reference, amount = fact.data[names], fact.data["amount_minor"]
+        finding.looked(f"{operation}s in the log")
+        known = made.get(reference)
+        if evidence.gateway is not None and (known is None or known[-1] != amount):
+            finding.violations.append(f"the log says {amount} for {reference}, the gateway {known}")
 
 
 def _live_authorisations(evidence: Evidence) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from waybill.audit.evidence import Evidence, Fact, Finding
+from waybill.audit.evidence import Evidence, Fact, Finding, Json
 from waybill.ledger import Posted
 
 ENDS: Mapping[str, str] = {
@@ -83,37 +83,43 @@ def _due_minor(facts: Sequence[Fact]) -> int:
 
 
 def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
-    finding = Finding("I5", "delivered: captured in full; cancelled: nothing kept")
+    """What staff give back of a completed order is not due again: only I4 bounds it."""
+    finding = Finding("I5", "completed: captured in full; ended otherwise: nothing kept")
     if evidence.gateway is None:
         if evidence.events:
             finding.needs("the gateway's ledger", None)
         return finding
-    net, owner = _net_captured(evidence)
+    owner = {
+        entry["authorization_id"]: entry["reference"]
+        for entry in evidence.gateway
+        if entry["operation"] == "authorize"
+    }
+    captured = _by_order(evidence.gateway, "capture", owner)
+    refunded = _by_order(evidence.gateway, "refund", owner)
     for order_id, end in ends(evidence).items():
         finding.looked(f"orders {end}")
-        kept = net.get(order_id, 0)
-        due = _due_minor(evidence.by_order[order_id]) if end == "completed" else 0
-        if kept != due:
+        taken = captured[order_id]
+        kept = taken - refunded[order_id]
+        due = _due_minor(evidence.by_order[order_id])
+        if end == "completed" and taken != due:
             finding.violations.append(
-                f"{order_id} is {end}: the gateway keeps {kept}, due are {due}"
+                f"{order_id} is {end}: the gateway captured {taken}, due are {due}"
             )
+        if end != "completed" and kept:
+            finding.violations.append(f"{order_id} is {end}: the gateway keeps {kept}")
     finding.looked("gateway authorisations", len(owner))
     return finding
 
 
-def _net_captured(evidence: Evidence) -> tuple[dict[str, int], dict[str, str]]:
-    """Captured less refunded by order, from the gateway's ledger alone."""
-    owner: dict[str, str] = {}
-    net: dict[str, int] = defaultdict(int)
-    for entry in evidence.gateway or ():
-        if entry["operation"] == "authorize":
-            owner[entry["authorization_id"]] = entry["reference"]
-    for entry in evidence.gateway or ():
-        if entry["outcome"] != "approved" or entry["operation"] not in ("capture", "refund"):
-            continue
-        sign = 1 if entry["operation"] == "capture" else -1
-        net[owner.get(entry["authorization_id"], "?")] += sign * entry["amount_minor"]
-    return net, owner
+def _by_order(
+    ledger: Sequence[Json], operation: str, owner: Mapping[str, str]
+) -> Mapping[str, int]:
+    """The sum of an operation by order, from the gateway's ledger alone."""
+    sums: dict[str, int] = defaultdict(int)
+    for entry in ledger:
+        if entry["outcome"] == "approved" and entry["operation"] == operation:
+            sums[owner.get(entry["authorization_id"], "?")] += entry["amount_minor"]
+    return sums
 
 
 _CLOSED = (

@@ -174,8 +174,23 @@ def _cancelled() -> list[Recorded]:
     ]  # fmt: skip
 
 
-def entry(seq: int, operation: str, authorization: str, reference: str) -> dict[str, Any]:
-    """One approved entry of the gateway's ledger, over the whole amount."""
+def refunded(id_: str, order: str, version: int, refund_id: str, amount_minor: int) -> Recorded:
+    return event(
+        id_,
+        "payment.payment_refunded.v1",
+        f"payment/{order}",
+        version,
+        "job4",
+        order_id=order,
+        refund_id=refund_id,
+        amount_minor=amount_minor,
+    )
+
+
+def entry(
+    seq: int, operation: str, authorization: str, reference: str, amount_minor: int = 600
+) -> dict[str, Any]:
+    """One approved entry of the gateway's ledger, over the whole amount unless said otherwise."""
     return {
         "seq": seq,
         "operation": operation,
@@ -183,7 +198,7 @@ def entry(seq: int, operation: str, authorization: str, reference: str) -> dict[
         "authorization_id": authorization,
         "reference": reference,
         "idempotency_key": f"{operation}-{seq}",
-        "amount_minor": 600,
+        "amount_minor": amount_minor,
         "expires_at": None,
     }
 
