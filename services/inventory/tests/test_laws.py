@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from inventory.decider.reservation import ShippedUnheld
 from inventory.decider.stock import Level
 from waybill_events import codec, inventory
 from waybill_events.event import Event, LineQuantity
-from waybill_events.inventory import StockMove
+from waybill_events.inventory import GiveUpReason, StockMove
 
 LOCATIONS = ("main", "north")
 SKUS = ("A", "B")
@@ -197,7 +198,12 @@ class BooksMachine(RuleBasedStateMachine):
         ),
     )
     def fulfill(
-        self, order: int, kind: str, location: str, number: int, parts: list[tuple[int, str, int]]
+        self,
+        order: int,
+        kind: GiveUpReason | Literal["ship", "refuse"],
+        location: str,
+        number: int,
+        parts: list[tuple[int, str, int]],
     ) -> None:
         lines = tuple(
             LineQuantity(line_id=f"ln_{n}", sku=sku, quantity=quantity)

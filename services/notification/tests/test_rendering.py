@@ -1,23 +1,19 @@
 """Words: every template in every language, whole, safe, and with money as people write it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import notification
 from notification import reactor, rendering
+from waybill_events import capture
 
 TEMPLATES = Path(notification.__file__).parent / "templates"
 REASONS = (
-    "out_of_stock",
-    "payment_declined",
-    "hold_expired",
-    "not_confirmed_in_time",
-    "customer_request",
-    "stock_lost",
-    "payment_expired",
-    "short_pick",
+    *get_args(capture.RejectionReason),
+    *get_args(capture.ExpiryReason),
+    *get_args(capture.CancellationReason),
     "a_reason_that_nobody_knows_yet",
 )
 MARKUP = "<b>&\"'</b>"

@@ -1,6 +1,6 @@
 """What capture says: the order's own stream, where its fate is decided. Topic `orders`."""
 
-from typing import ClassVar
+from typing import ClassVar, Final, Literal, NewType
 
 from waybill_events.event import (
     Allocation,
@@ -17,6 +17,25 @@ from waybill_events.event import (
     Sku,
     Text,
 )
+
+# The reasons and statuses that we give today. The wire stays open: a fact of another release may
+# carry one that is not here, so readers have words for those too.
+
+OUT_OF_STOCK: Final = "out_of_stock"
+PAYMENT_DECLINED: Final = "payment_declined"
+SHORT_PICK: Final = "short_pick"
+
+RejectionReason = Literal["out_of_stock", "payment_declined"]
+ExpiryReason = Literal["hold_expired", "not_confirmed_in_time"]
+CancellationReason = Literal[
+    "customer_request", "out_of_stock", "short_pick", "stock_lost", "payment_expired"
+]
+"""Why we cancel an order or lines of it; `customer_request` where a shop gives no reason."""
+CancellationRefusal = Literal["dispatched"]
+MoneyStatus = Literal["authorized", "captured", "voided", "refunded", "abandoned", "failed"]
+
+GivenReason = NewType("GivenReason", str)
+"""A reason in others' words: a shop's for its cancellation, or one that a fact passes on."""
 
 
 class OrderLine(Shape):

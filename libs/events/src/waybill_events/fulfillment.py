@@ -16,6 +16,15 @@ from waybill_events.event import (
     Text,
 )
 
+# What we say today. The wire stays open: see waybill_events.capture.
+
+TooLate = Literal["dispatched", "label_requested"]
+"""Why a fulfillment order cannot be cancelled any more."""
+Waiting = Literal["requested", "accepted", "picked", "packed", "shipped"]
+"""The states that have a deadline."""
+Owner = Literal["warehouse", "carrier"]
+"""Who is waited for."""
+
 
 class FulfillmentLine(Shape):
     line_id: Id

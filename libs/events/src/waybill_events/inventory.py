@@ -3,7 +3,7 @@
 Topic `inventory` is keyed by order, topic `stock` by SKU.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,17 @@ from waybill_events.event import (
     Sku,
     Text,
 )
+
+# What we say today. The wire stays open: see waybill_events.capture.
+
+SHORT_PICK: Final = "short_pick"
+"""The reason that also takes the units off the books: they are not on the shelf."""
+FULFILLMENT_CANCELLED: Final = "fulfillment_cancelled"
+
+GiveUpReason = Literal["short_pick", "fulfillment_cancelled"]
+"""Why a warehouse's units go back. Those of an ended order go back for the order's reason."""
+SourcingRule = Literal["fewest_locations_then_priority", "same_locations"]
+Exclusion = Literal["refused", "no stock"]
 
 
 class Candidate(Shape):

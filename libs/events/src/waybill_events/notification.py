@@ -4,9 +4,12 @@ Topic `notifications`, keyed by order.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from waybill_events.event import Event, Id, Text
+
+Suppression = Literal["preference", "recipient_erased", "no_address", "no_channel"]
+"""Why we send nothing today. The wire stays open: see waybill_events.capture."""
 
 
 class NotificationDecided(Event):

@@ -21,6 +21,7 @@ from waybill_events.event import (
 )
 
 Attempt = Annotated[int, Field(ge=1, le=1_000)]
+Operation = Literal["authorize", "capture", "void", "refund"]
 
 
 class PricedLine(Shape):
@@ -115,7 +116,7 @@ class PaymentOutcomeUnknown(Event):
     TYPE: ClassVar[str] = "payment.payment_outcome_unknown.v1"
     payment_id: Id
     order_id: Id
-    operation: Literal["authorize", "capture", "void", "refund"]
+    operation: Operation
     idempotency_key: Id
     detail: Text
 

@@ -14,7 +14,7 @@ def _missing(event: inventory.ReservationResourced) -> commands.NoteWillNotShip:
         for s in event.shortages
     )
     return commands.NoteWillNotShip(
-        reason="out_of_stock", source=event.fulfillment_order_id, lines=lines
+        reason=capture.OUT_OF_STOCK, source=event.fulfillment_order_id, lines=lines
     )
 
 
@@ -41,7 +41,7 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
         payment_id=e.payment_id, status="refunded", refunded_minor=e.refunded_minor
     ),
     fulfillment.ShortPicked: lambda e: commands.NoteWillNotShip(
-        reason="short_pick", source=f"{e.fulfillment_order_id}:short", lines=e.missing
+        reason=capture.SHORT_PICK, source=f"{e.fulfillment_order_id}:short", lines=e.missing
     ),
     fulfillment.ShipmentDispatched: lambda e: commands.NoteShipped(
         shipment_id=e.shipment_id, lines=e.lines
@@ -50,7 +50,7 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
         shipment_id=e.shipment_id, lines=e.lines
     ),
     fulfillment.FulfillmentCancelled: lambda e: commands.NoteWillNotShip(
-        reason=e.reason, source=e.fulfillment_order_id, lines=e.lines
+        reason=capture.GivenReason(e.reason), source=e.fulfillment_order_id, lines=e.lines
     ),
     fulfillment.FulfillmentCancellationRefused: lambda _: commands.NoteTooLateToCancel(),
 }

@@ -200,11 +200,9 @@ class Orders:
         await work.load(ORDER, [order_id])
         if not work.version(ORDER, order_id):
             raise _no_order(order_id)
+        command = commands.RequestCancellation(reason=capture.GivenReason(reason))
         try:
-            work.execute(
-                Intent(ORDER, order_id, commands.RequestCancellation(reason=reason)),
-                asked.cause,
-            )
+            work.execute(Intent(ORDER, order_id, command), asked.cause)
         except decider.CannotCancel as error:
             detail = f"It is too late to cancel: {error}. Arrange a return instead."
             raise Refused(409, "too-late-to-cancel", detail) from error

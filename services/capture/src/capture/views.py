@@ -69,7 +69,7 @@ def _see(seen: OrderSeen, event: Event) -> OrderSeen:
         case capture.OrderConfirmed():
             return replace(seen, status="confirmed", payment_status="authorized")
         case capture.OrderRejected(reason=reason):
-            failed = "failed" if reason == "payment_declined" else seen.payment_status
+            failed = "failed" if reason == capture.PAYMENT_DECLINED else seen.payment_status
             return replace(seen, status="rejected", reason=reason, payment_status=failed)
         case capture.OrderExpired(reason=reason):
             return replace(seen, status="expired", reason=reason)

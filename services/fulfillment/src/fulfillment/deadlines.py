@@ -88,7 +88,7 @@ def _in(at: datetime, seconds: float) -> datetime:
     return at + timedelta(seconds=seconds)
 
 
-def _miss(event: _Of, state: str, due_at: datetime) -> Job:
+def _miss(event: _Of, state: facts.Waiting, due_at: datetime) -> Job:
     return _job(MISS, event, due_at, state=state)
 
 

@@ -9,11 +9,9 @@ cancelled came as FulfillmentCancelled.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inventory.decider import commands, holding
-from waybill_events import capture, fulfillment
+from inventory.decider import commands
+from waybill_events import capture, fulfillment, inventory
 from waybill_events.event import Event, LineQuantity
-
-FULFILLMENT_CANCELLED = "fulfillment_cancelled"
 
 
 def _hold(event: capture.OrderPlaced) -> commands.Hold:
@@ -50,13 +48,13 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
     fulfillment.ShortPicked: lambda e: commands.GiveUp(
         fulfillment_order_id=e.fulfillment_order_id,
         location=e.location,
-        reason=holding.SHORT_PICK,
+        reason=inventory.SHORT_PICK,
         lines=e.missing,
     ),
     fulfillment.FulfillmentCancelled: lambda e: commands.GiveUp(
         fulfillment_order_id=e.fulfillment_order_id,
         location=e.location,
-        reason=FULFILLMENT_CANCELLED,
+        reason=inventory.FULFILLMENT_CANCELLED,
         lines=e.lines,
     ),
 }

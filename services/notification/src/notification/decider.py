@@ -14,6 +14,7 @@ from waybill_events.notification import (
     NotificationFailed,
     NotificationSent,
     NotificationSuppressed,
+    Suppression,
 )
 
 
@@ -38,7 +39,7 @@ class NoteFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteSuppressed:
-    reason: str
+    reason: Suppression
 
 
 Command: TypeAlias = Tell | NoteSent | NoteFailed | NoteSuppressed

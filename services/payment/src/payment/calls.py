@@ -1,7 +1,7 @@
 """Calls to the gateway: what is asked, under which key, and how soon. Told by events alone."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -10,7 +10,7 @@ from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.stored import Job
 
-Operation: TypeAlias = Literal["authorize", "capture", "void", "refund"]
+Operation: TypeAlias = payment.Operation
 OPERATIONS: tuple[Operation, ...] = ("authorize", "capture", "void", "refund")
 
 PAUSE_S_MAX = 3600.0

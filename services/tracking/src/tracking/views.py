@@ -126,7 +126,7 @@ def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
         case capture.OrderCancellationRefused():
             return {"cancelling": False}
         case capture.OrderRejected(reason=reason):
-            failed = "failed" if reason == "payment_declined" else order.payment
+            failed = "failed" if reason == capture.PAYMENT_DECLINED else order.payment
             return {"status": "rejected", "reason": reason, "payment": failed}
         case capture.OrderExpired(reason=reason) | capture.OrderCancelled(reason=reason):
             return {"status": _ENDS[type(event)], "reason": reason, "cancelling": False}

@@ -14,6 +14,7 @@ _REASONS: Mapping[str, str] = {
     "stock_lost": "we ran out of stock",
     "payment_expired": "your payment could not be renewed",
 }
+"""A reason that is not here is one we have no words for: nothing is said, rather than guessed."""
 
 _PAYMENT: Mapping[str, str] = {
     "pending": "Waiting for your payment",

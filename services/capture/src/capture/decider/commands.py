@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from waybill_events.capture import OrderPlaced
+from waybill_events.capture import CancellationReason, GivenReason, OrderPlaced
 from waybill_events.event import Allocation, LineQuantity, Shortage
 
 
@@ -73,7 +73,7 @@ class NoteWillNotShip:
     `source` tells one loss from another: the same one counts once.
     """
 
-    reason: str
+    reason: CancellationReason | GivenReason
     source: str
     lines: tuple[LineQuantity, ...]
 
@@ -85,7 +85,7 @@ class NoteTooLateToCancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestCancellation:
-    reason: str
+    reason: CancellationReason | GivenReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

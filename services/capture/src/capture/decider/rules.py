@@ -11,7 +11,14 @@ from typing import assert_never
 from capture.decider import commands
 from capture.decider.state import Confirmed, Ended, Money, Nothing, Placed, State, evolve
 from waybill_events.capture import (
+    OUT_OF_STOCK,
+    PAYMENT_DECLINED,
+    CancellationReason,
+    CancellationRefusal,
+    ExpiryReason,
+    GivenReason,
     LineProgress,
+    MoneyStatus,
     OrderCancellationRefused,
     OrderCancellationRequested,
     OrderCancelled,
@@ -23,6 +30,7 @@ from waybill_events.capture import (
     OrderPaymentRecorded,
     OrderRejected,
     OrderReserved,
+    RejectionReason,
 )
 from waybill_events.event import Event, LineQuantity, Shortage
 
@@ -59,17 +67,17 @@ def _decide_placed(command: commands.Command, state: Placed) -> Sequence[Event]:
             detail = ", ".join(
                 f"{s.sku}: {s.available} of {s.requested}" for s in command.shortages[:20]
             )
-            return [_rejected(order_id, "out_of_stock", detail, command.shortages)]
+            return [_rejected(order_id, OUT_OF_STOCK, detail, command.shortages)]
         case commands.NoteAuthorized() if state.reserved is not None:
             return [_confirm(command, state, state.reserved)]
         case commands.NoteDeclined(code=code):
-            return [_rejected(order_id, "payment_declined", code)]
+            return [_rejected(order_id, PAYMENT_DECLINED, code)]
         case commands.NoteHoldExpired():
-            return [OrderExpired(order_id=order_id, reason="hold_expired")]
+            return [_expired(order_id, "hold_expired")]
         case commands.Expire(now=now) if now >= state.order.expires_at:
-            return [OrderExpired(order_id=order_id, reason="not_confirmed_in_time")]
+            return [_expired(order_id, "not_confirmed_in_time")]
         case commands.RequestCancellation(reason=reason):
-            return [OrderCancelled(order_id=order_id, reason=reason)]
+            return [_cancelled(order_id, reason)]
         case _:
             return []
 
@@ -87,10 +95,7 @@ def _reserve(command: commands.NoteReserved, order_id: str) -> Sequence[Event]:
         LineQuantity(line_id=s.line_id, sku=s.sku, quantity=s.requested - s.available)
         for s in command.shortages
     )
-    cancelled = OrderLinesCancelled(
-        order_id=order_id, reason="out_of_stock", source=command.reservation_id, lines=missing
-    )
-    return [cancelled, reserved]
+    return [_lines_cancelled(order_id, OUT_OF_STOCK, command.reservation_id, missing), reserved]
 
 
 def _confirm(
@@ -122,14 +127,14 @@ def _decide_confirmed(command: commands.Command, state: Confirmed) -> Sequence[E
             return _will_not_ship(command, state)
         case commands.NoteNotReserved():
             # The hold was lost between authorisation and confirmation.
-            return [OrderCancelled(order_id=order_id, reason="stock_lost")]
+            return [_cancelled(order_id, "stock_lost")]
         case commands.NoteDeclined(payment_id=payment_id):
             # The authorisation ran out and was not given again.
             return _payment_lost(payment_id, state)
         case commands.NoteMoney():
             return _settled(_note_money(command, order_id, state.money), state)
         case commands.NoteTooLateToCancel() if state.cancelling is not None:
-            return [OrderCancellationRefused(order_id=order_id, reason="dispatched")]
+            return [_not_cancelled(order_id, "dispatched")]
         case commands.RequestCancellation(reason=reason):
             return _request_cancellation(reason, state)
         case _:
@@ -168,14 +173,12 @@ def _will_not_ship(command: commands.NoteWillNotShip, state: Confirmed) -> Seque
     if not parts:
         return []
     order_id = state.order.order_id
-    event = OrderLinesCancelled(
-        order_id=order_id, reason=command.reason, source=command.source, lines=parts
-    )
+    event = _lines_cancelled(order_id, command.reason, command.source, parts)
     after = evolve(state, event)
     assert isinstance(after, Confirmed)  # noqa: S101 - cancelling lines does not end an order
     if all(line.cancelled == line.ordered for line in after.lines.values()):
         reason = state.cancelling or command.reason
-        return [OrderCancelled(order_id=order_id, reason=reason)]
+        return [_cancelled(order_id, reason)]
     return _settled([event], state)
 
 
@@ -187,7 +190,9 @@ def _payment_lost(payment_id: str, state: Confirmed) -> Sequence[Event]:
     return [] if state.money.failed else [_payment(state.order.order_id, "failed", money)]
 
 
-def _request_cancellation(reason: str, state: Confirmed) -> Sequence[Event]:
+def _request_cancellation(
+    reason: CancellationReason | GivenReason, state: Confirmed
+) -> Sequence[Event]:
     if state.cancelling is not None:
         return []
     if not any(line.open for line in state.lines.values()):
@@ -251,7 +256,7 @@ def _note_money(command: commands.NoteMoney, order_id: str, money: Money) -> Seq
     return [_payment(order_id, command.status, sums)]
 
 
-def _payment(order_id: str, status: str, money: Money) -> OrderPaymentRecorded:
+def _payment(order_id: str, status: MoneyStatus, money: Money) -> OrderPaymentRecorded:
     return OrderPaymentRecorded(
         order_id=order_id,
         payment_id=money.payment_id,
@@ -262,7 +267,31 @@ def _payment(order_id: str, status: str, money: Money) -> OrderPaymentRecorded:
     )
 
 
+# Every reason passes here: the events take any text, these only what we know words for.
+
+
 def _rejected(
-    order_id: str, reason: str, detail: str, shortages: tuple[Shortage, ...] = ()
+    order_id: str, reason: RejectionReason, detail: str, shortages: tuple[Shortage, ...] = ()
 ) -> OrderRejected:
     return OrderRejected(order_id=order_id, reason=reason, detail=detail[:500], shortages=shortages)
+
+
+def _expired(order_id: str, reason: ExpiryReason) -> OrderExpired:
+    return OrderExpired(order_id=order_id, reason=reason)
+
+
+def _cancelled(order_id: str, reason: CancellationReason | GivenReason) -> OrderCancelled:
+    return OrderCancelled(order_id=order_id, reason=reason)
+
+
+def _not_cancelled(order_id: str, reason: CancellationRefusal) -> OrderCancellationRefused:
+    return OrderCancellationRefused(order_id=order_id, reason=reason)
+
+
+def _lines_cancelled(
+    order_id: str,
+    reason: CancellationReason | GivenReason,
+    source: str,
+    lines: tuple[LineQuantity, ...],
+) -> OrderLinesCancelled:
+    return OrderLinesCancelled(order_id=order_id, reason=reason, source=source, lines=lines)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, assert_never
 
 from waybill_events.capture import (
+    GivenReason,
     OrderCancellationRefused,
     OrderCancellationRequested,
     OrderCancelled,
@@ -69,7 +70,7 @@ class Confirmed:
     money: Money
     shipped: frozenset[str] = frozenset()
     delivered: frozenset[str] = frozenset()
-    cancelling: str | None = None
+    cancelling: GivenReason | None = None
     lost_to: frozenset[str] = frozenset()
 
     @property
@@ -145,7 +146,7 @@ def _evolve_confirmed(state: Confirmed, event: Event) -> State:
         case OrderPaymentRecorded():
             return replace(state, money=_money(event))
         case OrderCancellationRequested(reason=reason):
-            return replace(state, cancelling=reason)
+            return replace(state, cancelling=GivenReason(reason))
         case OrderCancellationRefused():
             return replace(state, cancelling=None)
         case _:

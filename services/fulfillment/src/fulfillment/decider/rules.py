@@ -168,7 +168,9 @@ def _cancelled(order: FulfillmentOrder, reason: str) -> facts.FulfillmentCancell
     )
 
 
-def _too_late(order: FulfillmentOrder, reason: str) -> facts.FulfillmentCancellationRefused:
+def _too_late(
+    order: FulfillmentOrder, reason: facts.TooLate
+) -> facts.FulfillmentCancellationRefused:
     asked = order.asked
     return facts.FulfillmentCancellationRefused(
         fulfillment_order_id=asked.fulfillment_order_id,
@@ -298,7 +300,10 @@ def _request_label(command: commands.RequestLabel, order: FulfillmentOrder) -> S
 
 def _miss(command: commands.MissDeadline, order: FulfillmentOrder) -> Sequence[Event]:
     """Once per state, and only while it lasts: a late sweeper changes nothing."""
-    state, owner = _waiting(order.phase)
+    waiting = _waiting(order.phase)
+    if waiting is None:
+        return []
+    state, owner = waiting
     if state != command.state or state in order.missed:
         return []
     asked = order.asked
@@ -313,8 +318,8 @@ def _miss(command: commands.MissDeadline, order: FulfillmentOrder) -> Sequence[E
     ]
 
 
-def _waiting(phase: Phase) -> tuple[str | None, str]:
-    """The state as its deadline knows it, and who is waited for."""
+def _waiting(phase: Phase) -> tuple[facts.Waiting, facts.Owner] | None:
+    """The state as its deadline knows it, and who is waited for; None when nobody is."""
     match phase:
         case Requested():
             return "requested", "warehouse"
@@ -329,7 +334,7 @@ def _waiting(phase: Phase) -> tuple[str | None, str]:
         case Shipped(delivered=False):
             return "shipped", "carrier"
         case Shipped() | Ended():
-            return None, ""
+            return None
         case _:
             assert_never(phase)
 

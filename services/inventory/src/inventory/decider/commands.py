@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from inventory.decider.sourcing import Shelf
 from waybill_events.event import LineQuantity
+from waybill_events.inventory import GiveUpReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +56,11 @@ class Resource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUp:
-    """The location will not ship these: `short_pick`, or `fulfillment_cancelled`."""
+    """The location will not ship these."""
 
     fulfillment_order_id: str
     location: str
-    reason: str
+    reason: GiveUpReason
     lines: tuple[LineQuantity, ...]
 
 

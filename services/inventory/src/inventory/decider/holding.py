@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from inventory.decider.stock import Kind
 from waybill_events.event import Allocation, Event, LineQuantity
 from waybill_events.inventory import (
+    SHORT_PICK,
     ReservationConfirmed,
     ReservationConsumed,
     ReservationExpired,
@@ -17,9 +18,6 @@ from waybill_events.inventory import (
     StockReservationRejected,
     StockReserved,
 )
-
-SHORT_PICK = "short_pick"
-"""The reason that also takes the units off the books: they are not on the shelf."""
 
 Units: TypeAlias = tuple[Allocation, ...]
 """At most one entry for each line and location."""

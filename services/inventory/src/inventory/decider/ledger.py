@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from inventory.decider import stock
-from inventory.decider.holding import SHORT_PICK, Movement, MovementKind
+from inventory.decider.holding import Movement, MovementKind
 from inventory.decider.sourcing import Shelf
-from waybill_events.inventory import StockMove
+from waybill_events.inventory import SHORT_PICK, StockMove
 
 MOVES_MAX = 1_000
 """Most moves in one event, so that it stays far below what a bus takes as one message."""

@@ -4,7 +4,7 @@ A hold has a deadline, decided by comparison with the time on the command. Confi
 not, an order gets exactly the units it was told of, or is told that they are gone.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -36,6 +36,7 @@ from inventory.decider.holding import (
 from inventory.decider.sourcing import Shelf, Sourced
 from waybill_events.event import Allocation, Event, LineQuantity
 from waybill_events.inventory import (
+    Exclusion,
     ReservationConfirmed,
     ReservationConsumed,
     ReservationExpired,
@@ -256,7 +257,8 @@ def _resource(command: Resource, state: State, shelf: Shelf) -> Sequence[Event]:
     if not units:
         return []
     wanted = [LineQuantity(line_id=u.line_id, sku=u.sku, quantity=u.quantity) for u in units]
-    refused = dict.fromkeys(sorted(state.refused | {command.location}), "refused")
+    places = sorted(state.refused | {command.location})
+    refused: Mapping[str, Exclusion] = dict.fromkeys(places, "refused")
     sourced = sourcing.source(wanted, shelf, refused)
     return [
         ReservationResourced(

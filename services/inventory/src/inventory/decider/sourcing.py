@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 from waybill_events.event import Allocation, LineQuantity, Shortage
-from waybill_events.inventory import Candidate, SourcingDecision
+from waybill_events.inventory import Candidate, Exclusion, SourcingDecision, SourcingRule
 
-RULE = "fewest_locations_then_priority"
-SAME = "same_locations"
+RULE: SourcingRule = "fewest_locations_then_priority"
+SAME: SourcingRule = "same_locations"
 LAST = 1_000
 """The priority of a location that the settings do not name."""
 
@@ -54,7 +54,7 @@ class Sourced:
 
 
 def source(
-    lines: Sequence[LineQuantity], shelf: Shelf, excluded: Mapping[str, str] | None = None
+    lines: Sequence[LineQuantity], shelf: Shelf, excluded: Mapping[str, Exclusion] | None = None
 ) -> Sourced:
     """Cover as much of the lines as there is; lines of one SKU share what there is of it.
 
@@ -211,7 +211,7 @@ def _shortages(lines: Sequence[LineQuantity], found: Mapping[str, int]) -> tuple
 
 
 def _candidates(
-    covers: Mapping[str, Mapping[str, int]], shelf: Shelf, barred: Mapping[str, str]
+    covers: Mapping[str, Mapping[str, int]], shelf: Shelf, barred: Mapping[str, Exclusion]
 ) -> tuple[Candidate, ...]:
     return tuple(
         Candidate(

@@ -6,7 +6,6 @@ is proven not to have worked. What comes next is told by `steps` from the state 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from payment.decider import commands, steps
 from payment.decider.state import Call, Hold, Nothing, Payment, Refund, State, evolve
@@ -273,7 +272,7 @@ def _voided(state: Payment, call: Call) -> payment.PaymentVoided:
 def _unknown(
     command: commands.NoteUnknown,
     state: Payment,
-    operation: Literal["authorize", "capture", "void", "refund"],
+    operation: payment.Operation,
 ) -> payment.PaymentOutcomeUnknown:
     return payment.PaymentOutcomeUnknown(
         payment_id=state.payment_id,
