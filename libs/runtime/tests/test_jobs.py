@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from prometheus_client import REGISTRY
+
 from waybill_events.event import Event
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.adapters.memory.store import MemoryStore
@@ -16,6 +18,8 @@ from waybill_runtime.testing.world import EPOCH, World, simulate
 
 
 def _decide(command: str, said: tuple[str, ...]) -> Sequence[Event]:
+    if command == "poison":
+        raise ArithmeticError("cannot be decided")
     if command in said:
         return []
     return [ContactPreferenceChanged(customer_ref="c", channel=command, allowed=True)]
@@ -197,6 +201,108 @@ def test_a_store_out_of_reach_for_a_moment_does_not_end_calls_under_way() -> Non
         on = replace(on, store=MemoryStore(world.database("db"), away))
         await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 20, effects={"call": effect})
         assert away.refused > 0
+        assert attempts == [1]
+        assert await words(on) == ["finished"]
+
+    simulate(1, main())
+
+
+def counted(kind: str, outcome: str) -> float:
+    labels = {"kind": kind, "outcome": outcome}
+    return REGISTRY.get_sample_value("waybill_jobs_total", labels) or 0.0
+
+
+def test_one_bad_timer_stops_neither_the_others_nor_an_effect_under_way() -> None:
+    async def main() -> None:
+        attempts: list[int] = []
+        tried: list[int] = []
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            attempts.append(job.attempt)
+            await asyncio.sleep(5)
+            return Outcome([say("finished")])
+
+        def timer(job: ClaimedJob) -> Intent:
+            if job.id == "broken":
+                raise ValueError("a payload of yesterday")
+            if job.id == "poison":
+                tried.append(job.attempt)
+            return say(job.id)
+
+        on = World().infrastructure("db")
+        due = EPOCH + timedelta(seconds=2)
+        jobs = [Job(id=name, kind="poisoned_timer", due_at=due) for name in ("broken", "poison")]
+        jobs += [Job(id=name, kind="timer", due_at=due) for name in ("a", "z")]
+        jobs += [Job(id="e", kind="call", due_at=EPOCH)]
+        await run(
+            on,
+            jobs,
+            15,
+            timers={"timer": timer, "poisoned_timer": timer},
+            effects={"call": effect},
+        )
+        assert attempts == [1]
+        assert await words(on) == ["a", "z", "finished"]
+        assert tried[:3] == [1, 2, 3]
+        assert counted("poisoned_timer", "failed") >= 6
+        assert counted("poisoned_timer", "done") == 0
+        async with on.store.reading() as reading:
+            assert await reading.jobs.next_due_s(["poisoned_timer"]) is not None
+
+    simulate(1, main())
+
+
+def test_an_outcome_that_cannot_be_recorded_takes_no_other_outcome_with_it() -> None:
+    async def main() -> None:
+        attempts: list[str] = []
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            attempts.append(f"{job.id}{job.attempt}")
+            await asyncio.sleep(1)
+            poisoned = job.id == "b" and job.attempt < 3
+            return Outcome([say("poison" if poisoned else job.id)])
+
+        on = World().infrastructure("db")
+        jobs = [Job(id=name, kind="poisoned_call", due_at=EPOCH) for name in "abc"]
+        await run(on, jobs, 10, effects={"poisoned_call": effect})
+        said = await words(on)
+        assert (sorted(said), said[-1]) == (["a", "b", "c"], "b")
+        assert sorted(attempts) == ["a1", "b1", "b2", "b3", "c1"]
+        assert counted("poisoned_call", "failed") == 2
+        assert counted("poisoned_call", "done") == 3
+
+    simulate(1, main())
+
+
+class _Failing:
+    """A database that breaks in a way nobody foresaw, from one second to another."""
+
+    def __init__(self, begin_s: float, end_s: float) -> None:
+        self._begin_s = begin_s
+        self._end_s = end_s
+        self.broken = 0
+
+    async def at(self, point: str) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if point == "begin" and self._begin_s <= now_s < self._end_s:
+            self.broken += 1
+            raise RuntimeError("nobody has seen this before")
+
+
+def test_a_surprise_while_taking_up_jobs_does_not_end_calls_under_way() -> None:
+    async def main() -> None:
+        attempts: list[int] = []
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            attempts.append(job.attempt)
+            await asyncio.sleep(5)
+            return Outcome([say("finished")])
+
+        world, failing = World(), _Failing(1, 3)
+        on = world.infrastructure("db")
+        on = replace(on, store=MemoryStore(world.database("db"), failing))
+        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 20, effects={"call": effect})
+        assert 0 < failing.broken < 10
         assert attempts == [1]
         assert await words(on) == ["finished"]
 

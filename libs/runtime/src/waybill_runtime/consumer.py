@@ -31,15 +31,7 @@ from waybill_runtime.bus import (
 from waybill_runtime.ids import Ids
 from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.store import Store, Transaction
-from waybill_runtime.stored import (
-    Advance,
-    CommitUnknown,
-    LockTimeout,
-    Ownership,
-    Parked,
-    StoreUnavailable,
-    VersionConflict,
-)
+from waybill_runtime.stored import TRANSIENT, Advance, Ownership, Parked
 from waybill_runtime.work import Work
 
 log = structlog.get_logger("waybill.consumer")
@@ -50,7 +42,6 @@ TRIES = 3
 BACKOFF_S = 0.05
 BACKOFF_S_MAX = 2.0
 ASSIGN_S = 30.0
-TRANSIENT = (StoreUnavailable, CommitUnknown, LockTimeout, VersionConflict)
 
 
 @dataclass(frozen=True, slots=True)

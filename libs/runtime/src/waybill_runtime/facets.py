@@ -125,8 +125,8 @@ class Jobs(Protocol):
         """Drop claimed jobs; answers how many were still ours."""
         ...
 
-    async def retry(self, token: str, delay_s: float) -> None:
-        """Let a claimed job become due again after a delay."""
+    async def retry(self, delays_s: Mapping[str, float]) -> None:
+        """Let claimed jobs, by token, become due again, each after its delay in seconds."""
         ...
 
     async def next_due_s(self, kinds: Collection[str]) -> float | None:

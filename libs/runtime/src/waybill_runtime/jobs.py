@@ -3,7 +3,8 @@
 A job is scheduled with the event that makes it due and dropped with the events that answer it. A
 timer fires as a command, decided again by the fold: a late sweeper changes nothing. An effect is
 called outside any transaction, under a key that was committed before; a job whose holder dies is
-taken up again when its lease ends, under the same key.
+taken up again when its lease ends, under the same key. What cannot be recorded comes back later,
+alone: it stops no other job.
 """
 
 import asyncio
@@ -18,10 +19,10 @@ from waybill_runtime.ids import Ids
 from waybill_runtime.lifecycle import Stopping, Wake
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import (
+    TRANSIENT,
     ClaimedJob,
     Committed,
     CommitUnknown,
-    LockTimeout,
     StoreUnavailable,
 )
 from waybill_runtime.transact import transact
@@ -32,7 +33,6 @@ log = structlog.get_logger("waybill.jobs")
 POLL_S = 0.05
 IDLE_S = 1.0
 """Others may schedule what we are not woken for; nobody waits longer than this for it."""
-TRANSIENT = (StoreUnavailable, CommitUnknown, LockTimeout)
 LEASE_S = 30.0
 CLAIM = 100
 AT_ONCE = 32
@@ -98,21 +98,25 @@ class JobRunner:
             recorder.cancel()
 
     async def _take(self, calls: asyncio.TaskGroup) -> int:
-        """Take up what is due. A store that is out of reach must not end calls under way: their
+        """Take up what is due. Nothing that goes wrong here may end calls under way: their
         outcomes would be lost, and their jobs asleep until the leases end.
         """
         try:
             return await self._fire_timers() + await self._start_effects(calls)
         except TRANSIENT as error:
             log.warning("nothing taken up", reason=repr(error))
-            return 0
+        except Exception:  # whatever it is, it is no reason to cancel the effects
+            log.exception("nothing taken up")
+        await self._stopping.wait(IDLE_S)
+        return 0
 
     async def _patience_s(self) -> float:
         """How long to sleep unless woken: until the next job is due, within bounds."""
         try:
             async with self._store.reading() as reading:
                 due_s = await reading.jobs.next_due_s([*self._timers, *self._effects])
-        except TRANSIENT:
+        except Exception as error:  # noqa: BLE001 - as in `_take`
+            log.warning("next due time unknown", reason=repr(error))
             return IDLE_S
         return IDLE_S if due_s is None else min(max(due_s, POLL_S), IDLE_S)
 
@@ -124,10 +128,16 @@ class JobRunner:
 
     async def _fire_timers(self) -> int:
         claimed = await self._claim(self._timers.keys(), CLAIM)
-        if claimed:
-            fired = [(job, self._timers[job.kind](job)) for job in claimed]
-            outcomes = [(job, Outcome((intent,) if intent else ())) for job, intent in fired]
-            await self._record(outcomes)
+        fired: list[tuple[ClaimedJob, Outcome]] = []
+        for job in claimed:
+            try:
+                intent = self._timers[job.kind](job)
+            except Exception as error:  # noqa: BLE001 - a payload that nobody can read any more
+                await self._put_off(job, error)
+            else:
+                fired.append((job, Outcome((intent,) if intent else ())))
+        if fired:
+            await self._settle(fired)
         return len(claimed)
 
     async def _start_effects(self, calls: asyncio.TaskGroup) -> int:
@@ -158,14 +168,43 @@ class JobRunner:
             while not self._done.empty():
                 outcomes.append(self._done.get_nowait())
             try:
-                await self._record(outcomes)
+                await self._settle(outcomes)
             except Exception:  # the lease ends, and the same key goes out again
                 log.exception("outcome not recorded", jobs=len(outcomes))
             finally:
                 for _ in outcomes:
                     self._done.task_done()
 
+    async def _settle(self, outcomes: Sequence[tuple[ClaimedJob, Outcome]]) -> None:
+        """Record outcomes together or, when that fails, one by one: one bad job stops no other.
+
+        Raises:
+            StoreUnavailable, CommitUnknown: what is not recorded comes back when its lease ends.
+        """
+        try:
+            await self._record(outcomes)
+        except (StoreUnavailable, CommitUnknown):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            if len(outcomes) == 1:
+                await self._put_off(outcomes[0][0], error)
+                return
+            log.warning("jobs failed together", jobs=len(outcomes), reason=repr(error))
+            for outcome in outcomes:
+                await self._settle([outcome])
+
+    async def _put_off(self, job: ClaimedJob, error: Exception) -> None:
+        """Let a job that cannot be recorded come back later, and say so."""
+        log.error("job failed", kind=job.kind, job=job.id, attempt=job.attempt, exc_info=error)
+        metrics.JOBS_DONE.labels(kind=job.kind, outcome="failed").inc()
+        async with self._store.transaction() as transaction:
+            await transaction.jobs.retry({job.token: backoff_s(job.attempt, self._ids)})
+
     async def _record(self, outcomes: Sequence[tuple[ClaimedJob, Outcome]]) -> None:
+        again = {
+            job.token: outcome.again_s for job, outcome in outcomes if outcome.again_s is not None
+        }
+
         async def body(transaction: Transaction) -> None:
             work = Work(transaction, now=self._store.now(), ids=self._ids)
             actor = f"system:{self._service}"
@@ -179,9 +218,8 @@ class JobRunner:
             finished = [job.token for job, outcome in outcomes if outcome.again_s is None]
             if finished:
                 await transaction.jobs.finish(finished)
-            for job, outcome in outcomes:
-                if outcome.again_s is not None:
-                    await transaction.jobs.retry(job.token, outcome.again_s)
+            if again:
+                await transaction.jobs.retry(again)
             await work.flush()
 
         await transact(self._store, self._ids, body)

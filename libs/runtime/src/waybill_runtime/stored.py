@@ -31,6 +31,10 @@ class LockTimeout(Exception):
     """A row stayed locked longer than the store's lock time-out. Retry the whole transaction."""
 
 
+TRANSIENT = (StoreUnavailable, CommitUnknown, LockTimeout, VersionConflict)
+"""Trouble of the store or of company, not of what was to be written: it passes by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A stream as loaded: `events` are those after the snapshot, in order.

@@ -17,10 +17,10 @@ from waybill_events.catalogue import CATALOGUE
 from waybill_events.codec import InvalidEvent
 from waybill_events.envelope import DEFAULT_TENANT, InvalidEnvelope, Recorded
 from waybill_events.upcast import STEPS
-from waybill_runtime.consumer import TRANSIENT, Gap, Handler, Incoming, Poison
+from waybill_runtime.consumer import Gap, Handler, Incoming, Poison
 from waybill_runtime.ids import Ids
 from waybill_runtime.store import Store, Transaction
-from waybill_runtime.stored import Document, Parked
+from waybill_runtime.stored import TRANSIENT, Document, Parked
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Work
 

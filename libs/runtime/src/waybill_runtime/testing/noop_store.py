@@ -77,7 +77,7 @@ class NoopJobs:
     async def finish(self, tokens: Collection[str]) -> int:
         return 0
 
-    async def retry(self, token: str, delay_s: float) -> None:
+    async def retry(self, delays_s: Mapping[str, float]) -> None:
         """Nothing was claimed."""
 
     async def next_due_s(self, kinds: Collection[str]) -> float | None:

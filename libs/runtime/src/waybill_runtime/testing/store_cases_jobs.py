@@ -102,7 +102,7 @@ class JobCases:
         new = await claimed(store)
         async with store.transaction() as transaction:
             assert await transaction.jobs.finish([old.token]) == 0
-            await transaction.jobs.retry(old.token, 0.0)
+            await transaction.jobs.retry({old.token: 0.0})
             assert await transaction.jobs.finish([new.token]) == 1
 
     async def test_a_retried_job_becomes_due_after_its_delay(self, harness: StoreHarness) -> None:
@@ -110,17 +110,33 @@ class JobCases:
         await schedule(store, job("j1", store))
         first = await claimed(store)
         async with store.transaction() as transaction:
-            await transaction.jobs.retry(first.token, 0.1)
+            await transaction.jobs.retry({first.token: 0.1})
         again = await claimed_in_time(store, harness.patience_s)
         assert again.attempt == 2
         assert again.now - first.now >= timedelta(seconds=0.1)
+
+    async def test_many_are_retried_at_once_each_after_its_own_delay(
+        self, harness: StoreHarness
+    ) -> None:
+        store = await harness.open()
+        await schedule(store, job("j1", store), job("j2", store), job("j3", store))
+        tokens = {found.id: found.token for found in await claim(store)}
+        assert sorted(tokens) == ["j1", "j2", "j3"]
+        async with store.transaction() as transaction:
+            await transaction.jobs.retry({})
+            await transaction.jobs.retry({tokens["j1"]: 600, tokens["j2"]: 0.05})
+        again = await claimed_in_time(store, harness.patience_s)
+        assert (again.id, again.attempt) == ("j2", 2)
+        async with store.transaction() as transaction:
+            assert await transaction.jobs.finish([tokens["j1"]]) == 0
+            assert await transaction.jobs.finish([tokens["j3"]]) == 1
 
     async def test_a_retried_job_is_no_longer_ours(self, harness: StoreHarness) -> None:
         store = await harness.open()
         await schedule(store, job("j1", store))
         first = await claimed(store)
         async with store.transaction() as transaction:
-            await transaction.jobs.retry(first.token, 60)
+            await transaction.jobs.retry({first.token: 60})
             assert await transaction.jobs.finish([first.token]) == 0
 
     async def test_scheduling_again_replaces(self, harness: StoreHarness) -> None:

@@ -46,12 +46,15 @@ class MemoryJobs:
             self._jobs.drop(row.job.id)
         return len(ours)
 
-    async def retry(self, token: str, delay_s: float) -> None:
+    async def retry(self, delays_s: Mapping[str, float]) -> None:
+        if not delays_s:
+            return
         await self._session.writes("jobs.retry")
-        row = self._held(token)
-        if row is not None:
-            ready_at = self._session.now + timedelta(seconds=delay_s)
-            self._jobs.put(row.job.id, JobRow(row.job, ready_at, row.attempts))
+        for token, delay_s in delays_s.items():
+            row = self._held(token)
+            if row is not None:
+                ready_at = self._session.now + timedelta(seconds=delay_s)
+                self._jobs.put(row.job.id, JobRow(row.job, ready_at, row.attempts))
         self._session.scheduled = True
 
     async def next_due_s(self, kinds: Collection[str]) -> float | None:

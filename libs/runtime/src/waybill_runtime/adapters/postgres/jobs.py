@@ -53,8 +53,10 @@ SELECT count(*) AS count FROM finished
 """
 
 RETRY = """/* jobs.retry */
-UPDATE jobs SET ready_at = statement_timestamp() + make_interval(secs => $3), claim = NULL
- WHERE id = $1 AND claim = $2
+UPDATE jobs j
+   SET ready_at = statement_timestamp() + make_interval(secs => t.delay_s), claim = NULL
+  FROM unnest($1::text[], $2::bigint[], $3::float8[]) AS t (id, claim, delay_s)
+ WHERE j.id = t.id AND j.claim = t.claim
 """
 
 NEXT_DUE = """/* jobs.next_due_s */
@@ -117,9 +119,12 @@ class PostgresJobs:
         (row,) = await self._session.write(FINISH, ids, numbers)
         return int(row["count"])
 
-    async def retry(self, token: str, delay_s: float) -> None:
-        number, id = _claim(token)
-        await self._session.write(RETRY, id, number, delay_s)
+    async def retry(self, delays_s: Mapping[str, float]) -> None:
+        if not delays_s:
+            return
+        claims = [(*_claim(token), float(delays_s[token])) for token in sorted(delays_s)]
+        numbers, ids, delays = zip(*claims, strict=True)
+        await self._session.write(RETRY, ids, numbers, delays)
         self._session.scheduled = True
 
     async def next_due_s(self, kinds: Collection[str]) -> float | None:
