@@ -101,9 +101,7 @@ def _add_cancel(router: APIRouter, on: Infrastructure, orders: Orders) -> None:
         """Cancel what was not dispatched. Before confirmation it is done at once."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
-            current = await orders.read_in(transaction, who.tenant, order_id)
-            conditions.check_match(if_match, current.version)
-            order = await orders.cancel(transaction, asked, order_id, body.reason)
+            order = await orders.cancel(transaction, asked, order_id, body.reason, if_match)
             return Reply(200, order, {"ETag": conditions.etag(order.version)})
 
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)

@@ -16,6 +16,7 @@ from waybill_events.event import Event
 from waybill_events.identity import suffix
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import FieldError, Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
@@ -189,17 +190,24 @@ class Orders:
         )
 
     async def cancel(
-        self, transaction: Transaction, asked: Asked, order_id: str, reason: str
+        self,
+        transaction: Transaction,
+        asked: Asked,
+        order_id: str,
+        reason: str,
+        if_match: str | None,
     ) -> bodies.OrderView:
         """Ask for a cancellation; the answer shows whether it is done, asked for, or neither.
 
         Raises:
-            Refused: 404 no such order, 409 too late.
+            Refused: 404 no such order, 412 and 428 as conditions say, 409 too late.
         """
         work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
+        # Under the stream's lock: nobody commits between this comparison and our own commit.
         await work.load(ORDER, [order_id])
-        if not work.version(ORDER, order_id):
+        if not (version := work.version(ORDER, order_id)):
             raise _no_order(order_id)
+        conditions.check_match(if_match, version)
         command = commands.RequestCancellation(reason=capture.GivenReason(reason))
         try:
             work.execute(Intent(ORDER, order_id, command), asked.cause)

@@ -46,9 +46,7 @@ def payments_router(on: Infrastructure, payments: Payments) -> APIRouter:
         """Give captured money back. Taken in when answered; read the payment for the verdict."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
-            current = await payments.read_in(transaction, who.tenant, payment_id)
-            conditions.check_match(if_match, current.version)
-            payment = await payments.refund(transaction, asked, payment_id, body)
+            payment = await payments.refund(transaction, asked, payment_id, body, if_match)
             headers = {
                 "Location": f"/v1/payments/{payment_id}",
                 "ETag": conditions.etag(payment.version),

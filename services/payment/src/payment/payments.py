@@ -9,6 +9,7 @@ from waybill_events import codec
 from waybill_events.envelope import DEFAULT_TENANT, StreamId
 from waybill_events.identity import suffix
 from waybill_runtime.decider import Intent
+from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
@@ -23,19 +24,31 @@ class Payments:
         self._on = on
 
     async def refund(
-        self, transaction: Transaction, asked: Asked, payment_id: str, body: bodies.RefundPayment
+        self,
+        transaction: Transaction,
+        asked: Asked,
+        payment_id: str,
+        body: bodies.RefundPayment,
+        if_match: str | None,
     ) -> bodies.PaymentView:
         """Ask for a refund; its verdict comes with the payment's later versions.
 
         Raises:
-            Refused: 404 no such payment, 409 more than was captured and is not given back.
+            Refused: 404 no such payment, 412 and 428 as conditions say, 409 more than was
+                captured and is not given back.
         """
+        order_id = _order_id(payment_id)
         work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
+        # Under the stream's lock: nobody commits between this comparison and our own commit.
+        await work.load(PAYMENT, [order_id])
+        if not (version := work.version(PAYMENT, order_id)):
+            raise _no_payment(payment_id)
+        conditions.check_match(if_match, version)
         command = commands.Refund(
             refund_id=self._on.ids.new("rfn"), amount_minor=body.amount_minor, reason=body.reason
         )
         try:
-            await work.run([(Intent(PAYMENT, _order_id(payment_id), command), asked.cause)])
+            work.execute(Intent(PAYMENT, order_id, command), asked.cause)
         except decider.CannotRefund as error:
             detail = (
                 f"At most {error.refundable_minor} can be refunded: that much was captured and is "

@@ -1,0 +1,154 @@
+"""If-Match on a real Postgres: what commits while a refund waits for its payment is not ignored."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Protocol
+
+import asyncpg
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from payment import bootstrap
+from payment.adapters.gateway_memory import MemoryGateway
+from payment.decider import commands
+from payment.service import PAYMENT
+from payment.settings import Settings
+from waybill_events.event import LineQuantity
+from waybill_events.payment import PaymentInitiated, PricedLine
+from waybill_runtime.adapters.memory.broker import MemoryBroker
+from waybill_runtime.adapters.memory.bus import MemoryBus
+from waybill_runtime.adapters.postgres import migrate
+from waybill_runtime.adapters.postgres.store import PostgresStore
+from waybill_runtime.clock import SystemClock
+from waybill_runtime.decider import Intent
+from waybill_runtime.http import auth
+from waybill_runtime.ids import RandomIds
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.lifecycle import Stopping
+from waybill_runtime.service import Service
+from waybill_runtime.store import Transaction
+from waybill_runtime.work import Cause, Work
+
+pytestmark = pytest.mark.postgres
+
+CLOCK = SystemClock()
+CAUSE = Cause(causation_id="test", actor="system:test")
+_number = itertools.count(1)
+
+CAPTURED: tuple[commands.Command, ...] = (
+    commands.Initiate(
+        payment=PaymentInitiated(
+            payment_id="pay_x",
+            order_id="ord_x",
+            amount_minor=2025,
+            currency="GBP",
+            method="card",
+            token="tok_approve",
+            lines=(PricedLine(line_id="ln_1", quantity=6, unit_price_minor=255),),
+            shipping_minor=495,
+        )
+    ),
+    commands.Authorize(),
+    commands.NoteAuthorized(
+        key="ord_x:authorize:1",
+        authorization_id="ga_1",
+        expires_at=CLOCK.now() + timedelta(days=7),
+    ),
+    commands.CaptureShipment(
+        shipment_id="shp_x-1", lines=(LineQuantity(line_id="ln_1", sku="A", quantity=6),)
+    ),
+    commands.NoteDone(key="ord_x:capture:shp_x-1"),
+)
+GOODWILL = commands.Refund(refund_id="rfn_first", amount_minor=495, reason="goodwill")
+
+
+class Postgres(Protocol):
+    """What the fixture `postgres` offers."""
+
+    def create_database(self, name: str) -> str: ...
+
+    def drop_database(self, name: str) -> None: ...
+
+
+@pytest.fixture
+async def dsn(postgres: Postgres) -> AsyncIterator[str]:
+    name = f"payment_{os.getpid()}_{next(_number)}"
+    dsn = await asyncio.to_thread(postgres.create_database, name)
+    await migrate.upgrade(dsn)
+    yield dsn
+    await asyncio.to_thread(postgres.drop_database, name)
+
+
+@pytest.fixture
+async def on(dsn: str) -> AsyncIterator[Infrastructure]:
+    store = await PostgresStore.open(dsn, clock=CLOCK, max_connections=4, name="payment")
+    bus = MemoryBus(MemoryBroker(CLOCK), "payment")
+    yield Infrastructure(store, bus, CLOCK, RandomIds(CLOCK), Stopping())
+    await store.close()
+
+
+@pytest.fixture
+async def http(on: Infrastructure) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(
+        database_url=SecretStr("unused"),
+        key_pepper=SecretStr("pepper"),
+        gateway_url="http://gateway.test",
+        gateway_api_key=SecretStr("key"),
+        gateway_webhook_secret=SecretStr("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="),
+    )
+    ring = auth.KeyRing(on.store, on.clock, "pepper")
+    key = auth.new_key()
+    await ring.add(key, name="staff", scopes=auth.ROLES["operator"])
+    app = Service(bootstrap.assemble(settings, on, MemoryGateway(on.clock)), on).app(ring)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://payment.test",
+        headers={"Authorization": f"Bearer {key}"},
+    ) as client:
+        yield client
+
+
+async def decide(on: Infrastructure, transaction: Transaction, *given: commands.Command) -> None:
+    work = Work(transaction, now=on.store.now(), ids=on.ids)
+    await work.run([(Intent(PAYMENT, "ord_x", command), CAUSE) for command in given])
+    await work.flush()
+
+
+async def somebody_waits(dsn: str) -> None:
+    """Returns once a connection waits for a lock that another one holds; at most 10 s."""
+    looking = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(10):
+            while not await looking.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+    finally:
+        await looking.close()
+
+
+async def test_a_refund_that_another_one_overtook_is_decided_anew_by_its_sender(
+    dsn: str, on: Infrastructure, http: httpx.AsyncClient
+) -> None:
+    async with on.store.transaction() as transaction:
+        await decide(on, transaction, *CAPTURED)
+    seen = (await http.get("/v1/payments/pay_x")).headers["ETag"]
+    async with asyncio.TaskGroup() as group, on.store.transaction() as first:
+        await decide(on, first, GOODWILL)
+        second = group.create_task(
+            http.post(
+                "/v1/payments/pay_x/refunds",
+                json={"amount_minor": 495, "reason": "goodwill"},
+                headers={"Idempotency-Key": "k1", "If-Match": seen},
+            )
+        )
+        await somebody_waits(dsn)
+    assert second.result().status_code == 412, second.result().text
+    payment = (await http.get("/v1/payments/pay_x")).json()
+    refunds = [one for one in payment["operations"] if one["operation"] == "refund"]
+    assert [one["reference"] for one in refunds] == ["rfn_first"]
