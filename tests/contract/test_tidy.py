@@ -243,6 +243,20 @@ def no_task_runs_loose(root: Path) -> Iterator[str]:
                     yield f"{name}:{node.lineno}: a loose task; use a task group"
 
 
+def ids_are_derived_in_one_place(root: Path) -> Iterator[str]:
+    """Whoever cuts an id by hand decides anew what the ids of one order share."""
+    for name, tree, _ in code(root):
+        if not re.match(r"services/\w+/src/", name):
+            continue
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(attr="partition" | "rpartition" | "split"),
+                    args=[ast.Constant(value="_"), *_],
+                ):
+                    yield f"{name}:{node.lineno}: an id is cut; use waybill_events.identity"
+
+
 RULES: tuple[Rule, ...] = (
     files_are_short,
     functions_are_short,
@@ -258,6 +272,7 @@ RULES: tuple[Rule, ...] = (
     whoever_catches_everything_says_why,
     nothing_forbidden_is_used,
     no_task_runs_loose,
+    ids_are_derived_in_one_place,
 )
 CAPTURE = "services/capture/src/capture"
 DECIDER = f"{CAPTURE}/decider.py"
@@ -334,6 +349,7 @@ def test_a_tidy_tree_keeps_the_rule(rule: Rule, tree: Path) -> None:
         (no_task_runs_loose, "cli/x.py", "asyncio.get_running_loop().create_task(f())\n"),
         (no_task_runs_loose, "cli/x.py", "asyncio.ensure_future(f())\n"),
         (no_task_runs_loose, "cli/x.py", "from asyncio import create_task\n"),
+        (ids_are_derived_in_one_place, f"{CAPTURE}/x.py", "y = f'pay_{z.partition(\"_\")[2]}'\n"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -13,7 +13,7 @@ from capture.decider import commands
 from waybill_events import capture, codec
 from waybill_events.envelope import Recorded, StreamId
 from waybill_events.event import Event
-from waybill_events.identity import suffix
+from waybill_events.identity import suffix, token_hash
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http import conditions
@@ -91,10 +91,6 @@ class Tokens:
         ).digest()
         token = "trk_" + base64.urlsafe_b64encode(digest).decode().rstrip("=")
         return bodies.TrackingLink(token=token, url=f"{self.url}/v1/track/{token}")
-
-    @staticmethod
-    def hash(token: str) -> str:
-        return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Orders:
@@ -185,7 +181,7 @@ class Orders:
             payment=capture.PaymentChoice(method=body.payment.method, token=body.payment.token),
             total_minor=body.total_minor,
             allow_partial=body.allow_partial,
-            tracking_token_hash=self._tokens.hash(token),
+            tracking_token_hash=token_hash(token),
             expires_at=work.now + self._ttl,
         )
 

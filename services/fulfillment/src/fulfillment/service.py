@@ -1,6 +1,7 @@
 """Takes in what others say, carries out what warehouses ask, reads fulfillment orders."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeAlias
@@ -11,6 +12,7 @@ from fulfillment.decider import commands
 from fulfillment.ports import Recipient
 from waybill_events import capture, codec
 from waybill_events.envelope import StreamId
+from waybill_events.identity import suffix
 from waybill_runtime.consumer import Handler, Incoming
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.http import conditions
@@ -23,6 +25,8 @@ from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.work import Asked, Work, caused_by
 
 Rules: TypeAlias = Decider[commands.Command, decider.State]
+
+_ID = re.compile(r"ffo_[0-9a-z]{1,64}-[0-9]{1,4}")
 
 HANDLES = frozenset({*reactor.HANDLES, capture.RecipientErased.TYPE, *feed.HANDLES})
 
@@ -150,11 +154,9 @@ def order_of(fulfillment_order_id: str) -> str:
     Raises:
         Refused: 404, this can be the id of none.
     """
-    prefix, _, rest = fulfillment_order_id.partition("_")
-    stem, dash, number = rest.partition("-")
-    if prefix != "ffo" or not stem.isalnum() or not dash or not number.isdigit():
+    if not _ID.fullmatch(fulfillment_order_id):
         raise no_such(fulfillment_order_id)
-    return f"ord_{stem}"
+    return f"ord_{suffix(fulfillment_order_id)}"
 
 
 def no_such(id_: str) -> Refused:

@@ -6,6 +6,7 @@ from payment.decider import commands
 from waybill_events import capture, fulfillment
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
+from waybill_events.identity import suffix
 from waybill_events.payment import PaymentInitiated, PricedLine
 
 HANDLES = frozenset(
@@ -48,7 +49,7 @@ def react(recorded: Recorded, event: Event) -> Sequence[tuple[str, commands.Comm
 
 def _initiated(order: capture.OrderPlaced) -> PaymentInitiated:
     return PaymentInitiated(
-        payment_id=f"pay_{order.order_id.partition('_')[2]}",
+        payment_id=f"pay_{suffix(order.order_id)}",
         order_id=order.order_id,
         amount_minor=order.total_minor,
         currency=order.currency,

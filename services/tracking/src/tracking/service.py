@@ -1,8 +1,7 @@
 """Reads: the view that a token opens, and the timeline of an order."""
 
-import hashlib
-
 from tracking import bodies, views, words
+from waybill_events import identity
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 
@@ -24,7 +23,7 @@ class Tracking:
             Refused: 404, the same for every token that opens nothing.
         """
         if len(token) <= TOKEN_LENGTH_MAX:
-            digest = hashlib.sha256(token.encode()).hexdigest()
+            digest = identity.token_hash(token)
             async with self._on.store.reading() as reading:
                 found = await reading.documents.get(tenant, views.TOKENS.name, [digest])
             if digest in found:

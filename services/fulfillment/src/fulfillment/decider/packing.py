@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fulfillment.decider import commands
 from waybill_events.event import LineQuantity
 from waybill_events.fulfillment import FulfillmentLine, Package
+from waybill_events.identity import stem
 
 
 class WrongQuantities(Exception):
@@ -68,10 +69,10 @@ def pack(
                 "are in packages. Put each picked unit in exactly one."
             )
             raise WrongQuantities(line_id, detail)
-    stem = fulfillment_order_id.partition("_")[2]
+    part = stem(fulfillment_order_id)
     return tuple(
         Package(
-            package_id=f"pkg_{stem}-{number}",
+            package_id=f"pkg_{part}-{number}",
             weight_g=parcel.weight_g,
             lines=tuple(
                 _so_many(line, parcel.units[line_id])

@@ -24,6 +24,7 @@ from fulfillment.decider.state import (
 from waybill_events import fulfillment as facts
 from waybill_events.event import Event
 from waybill_events.fulfillment import FulfillmentLine
+from waybill_events.identity import suffix
 
 __all__ = ["WrongQuantities", "WrongState", "decide"]
 
@@ -340,4 +341,4 @@ def _waiting(phase: Phase) -> tuple[facts.Waiting, facts.Owner] | None:
 
 
 def _id(order_id: str, number: int) -> str:
-    return f"ffo_{order_id.partition('_')[2]}-{number}"
+    return f"ffo_{suffix(order_id)}-{number}"

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, assert_never
 
 from waybill_events import fulfillment as facts
 from waybill_events.event import Event, LineQuantity
+from waybill_events.identity import stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,12 @@ def evolve(state: State, event: Event) -> State:
 
 def fulfillment_order_of(shipment_id: str) -> str:
     """The fulfillment order that a shipment is of: they share their number."""
-    return "ffo_" + shipment_id.partition("_")[2]
+    return f"ffo_{stem(shipment_id)}"
 
 
 def shipment_of(fulfillment_order_id: str) -> str:
     """The shipment of a fulfillment order."""
-    return "shp_" + fulfillment_order_id.partition("_")[2]
+    return f"shp_{stem(fulfillment_order_id)}"
 
 
 def mark(tracking_number: str, status: str, happened_at: datetime) -> Seen:

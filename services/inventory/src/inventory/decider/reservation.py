@@ -35,6 +35,7 @@ from inventory.decider.holding import (
 )
 from inventory.decider.sourcing import Shelf, Sourced
 from waybill_events.event import Allocation, Event, LineQuantity
+from waybill_events.identity import suffix
 from waybill_events.inventory import (
     Exclusion,
     ReservationConfirmed,
@@ -95,8 +96,7 @@ def skus(considered: Considered, state: State) -> Collection[str]:
 
 def _hold(considered: Considered, command: Hold) -> Sequence[Event]:
     sourced = sourcing.source(command.lines, considered.shelf)
-    # Ids of one order share its suffix (ADR on derived ids), so nobody has to look this one up.
-    reservation_id = f"res_{command.order_id.partition('_')[2]}"
+    reservation_id = f"res_{suffix(command.order_id)}"
     if sourced.shortages and not (command.allow_partial and sourced.allocations):
         return [_rejected(command.order_id, reservation_id, sourced)]
     return [
