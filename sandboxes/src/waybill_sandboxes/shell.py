@@ -16,6 +16,7 @@ from waybill_sandboxes import journal, replies
 
 SYNC_EVERY_S = 1.0
 STOP_WITHIN_S = 3
+KEEP_ALIVE_S = 75  # longer than callers keep a silent connection, or theirs is cut in mid-request
 
 Job = Callable[[], Awaitable[None]]
 ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
@@ -116,6 +117,7 @@ def run(app: FastAPI, *, host: str, port: int, jobs: list[Job]) -> None:
         port=port,
         log_level="warning",
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_WITHIN_S,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

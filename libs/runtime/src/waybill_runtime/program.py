@@ -30,6 +30,10 @@ log = structlog.get_logger("waybill.program")
 
 STOP_S = 20
 REQUESTS_AT_ONCE = 512
+KEEP_ALIVE_S = 75
+"""Longer than clients and proxies keep a silent connection (5 to 60 s): they close it, not we. A
+server that closes first resets the request that is on its way.
+"""
 
 S = TypeVar("S", bound=ServiceSettings)
 Compose = Callable[[S, Infrastructure], Blueprint]
@@ -141,6 +145,7 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
             log_config=None,
             access_log=False,
             limit_concurrency=REQUESTS_AT_ONCE,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_S,
             server_header=False,
         )
