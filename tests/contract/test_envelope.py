@@ -89,6 +89,12 @@ def test_a_header_that_is_no_text_is_named(name: str) -> None:
         envelope.from_message("orders", message({name: b"\xff"}), b"{}")
 
 
+@pytest.mark.parametrize("name", READ)
+def test_a_header_that_no_database_would_keep_is_named(name: str) -> None:
+    with pytest.raises(InvalidEnvelope, match=f"header {name} holds a NUL"):
+        envelope.from_message("orders", message({name: b"a\0b"}), b"{}")
+
+
 @pytest.mark.parametrize("name", ["ce_id", "ce_type", "ce_stream", "ce_tenant", "ce_partitionkey"])
 def test_an_empty_header_is_named(name: str) -> None:
     with pytest.raises(InvalidEnvelope, match=f"header {name} is empty"):

@@ -123,9 +123,12 @@ _NEVER_EMPTY = ("ce_id", "ce_type", "ce_stream", "ce_tenant", "ce_partitionkey")
 
 def _text(place: str, raw: bytes) -> str:
     try:
-        return raw.decode()
+        text = raw.decode()
     except UnicodeDecodeError as error:
         raise InvalidEnvelope(f"{place} is not UTF-8: {error.reason}") from error
+    if "\0" in text:  # no text for Postgres; whoever keeps it would fail on it for ever
+        raise InvalidEnvelope(f"{place} holds a NUL")
+    return text
 
 
 def _version(text: str) -> int:
