@@ -7,6 +7,7 @@ import pytest
 
 from tracking import words
 from tracking.views import Line, OrderPart, Parcel, ParcelsPart, Scan
+from waybill_events.capture import MoneyStatus
 from waybill_events.fulfillment import TrackingStatus
 from waybill_runtime.testing.world import EPOCH
 
@@ -62,11 +63,26 @@ def test_every_state_has_plain_words(status: str, payment: str) -> None:
         assert "_" not in text
 
 
-@pytest.mark.parametrize("status", get_args(TrackingStatus))
-def test_every_state_of_a_parcel_has_words_of_its_own(status: str) -> None:
-    assert words.scan(status)
-    assert "_" not in words.scan(status)
-    assert words.scan(status) != words.scan("never_heard_of")
+def made_readable(state: str) -> str:
+    """What is said of a state that is new to us: its own name."""
+    return state.replace("_", " ").capitalize()
+
+
+@pytest.mark.parametrize("payment", PAYMENTS)
+def test_every_state_of_a_payment_has_words_of_its_own(payment: str) -> None:
+    shown = order(status="confirmed", payment=payment)
+    assert words.payment(shown) != made_readable(payment)
+
+
+def test_every_word_that_an_order_has_for_its_money_is_among_these_states() -> None:
+    """An abandoned payment is shown as voided."""
+    assert {*get_args(MoneyStatus)} - {*PAYMENTS} == {"abandoned"}
+
+
+def test_every_state_of_a_parcel_has_words_of_its_own() -> None:
+    """But for three whose name is the plain word."""
+    as_named = {one for one in get_args(TrackingStatus) if words.scan(one) == made_readable(one)}
+    assert as_named == {"delayed", "delivered", "out_for_delivery"}
 
 
 def test_a_state_that_is_new_to_us_is_still_readable() -> None:
