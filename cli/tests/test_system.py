@@ -20,7 +20,7 @@ import pytest
 from waybill import state
 from waybill.embedded import place
 from waybill.home import Home
-from waybill.programs import ROLES
+from waybill.programs import ROLES, SERVICES
 from waybill.testing import standin
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
@@ -37,7 +37,7 @@ class Shop:
         self.folder = folder
         self.home = folder / ".waybill"
         self.python = python
-        self.standins = standin.install(folder / "standins")
+        self.standins = standin.install(folder / "standins", SERVICES)
         self.env = {"PYTHONPATH": str(self.standins)}
 
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

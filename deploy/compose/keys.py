@@ -8,11 +8,11 @@ import asyncio
 import os
 import sys
 
+from waybill_events.catalogue import SUBSCRIPTIONS
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.http import auth
 
-SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
 PEOPLE = ("storefront", "warehouse", "operator")
 PEERS = ("fulfillment", "notification")
 
@@ -37,7 +37,7 @@ async def let_in(service: str) -> None:
 
 
 async def main() -> None:
-    for service in SERVICES:
+    for service in SUBSCRIPTIONS:
         await let_in(service)
     for role in PEOPLE:
         name = f"{role.upper()}_KEY"

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -12,7 +13,8 @@ from waybill_events import capture, fulfillment, inventory, notification, paymen
 from waybill_events.catalogue import CATALOGUE, SUBSCRIPTIONS, TOPICS, Entry
 from waybill_events.event import Event
 
-SERVICES = {"capture", "inventory", "payment", "fulfillment", "notification", "tracking"}
+ROOT = Path(__file__).parents[2]
+SERVICES = {path.parent.name for path in ROOT.glob("services/*/pyproject.toml")}
 MODULES = (capture, inventory, payment, fulfillment, notification)
 PERSONAL = re.compile(
     r"(^|_)(name|email|e_mail|mail|phone|mobile|address|street|line1|line2|city|postal|postcode"

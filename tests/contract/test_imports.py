@@ -13,7 +13,7 @@ CONFIG = (ROOT / "pyproject.toml").read_text()
 CONTRACTS: list[str] = [
     c["name"] for c in tomllib.loads(CONFIG)["tool"]["importlinter"]["contracts"]
 ]
-SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
+SERVICES = sorted(path.parent.name for path in ROOT.glob("services/*/pyproject.toml"))
 ROOMS = (
     "__main__",
     "bootstrap",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from waybill import programs
 from waybill.audit.evidence import Finding
 from waybill.audit.oracles import judge
 from waybill.ledger import Polled, Posted
@@ -149,7 +150,7 @@ async def _kill_now_and_then(running: system.System, seed: int, day: Day, times:
     dice = random.Random(seed + 1)
     for _ in range(times):
         await asyncio.sleep(0.3 + dice.random())
-        victim = dice.choice(system.SERVICES)
+        victim = dice.choice(programs.SERVICES)
         running.kill(victim)
         day.killed += 1
         await asyncio.sleep(0.2 + dice.random())

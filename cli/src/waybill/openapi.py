@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from waybill import programs
 from waybill.simulation import system
 from waybill_events import schemas
 from waybill_events.compatibility import APIS
@@ -35,7 +36,7 @@ def documents() -> dict[str, str]:
         world = World()
         whole = system.make(world, loop)
         found = {}
-        for name in system.SERVICES:
+        for name in programs.SERVICES:
             on = world.infrastructure(name)
             service = Service(system.COMPOSE[name](whole, on), on)
             document = service.app(KeyRing(on.store, on.clock, system.PEPPER)).openapi()

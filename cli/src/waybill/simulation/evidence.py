@@ -4,7 +4,8 @@ from typing import Any
 
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
 from waybill.ledger import Polled, Posted
-from waybill.simulation.system import SERVICES, System
+from waybill.programs import SERVICES
+from waybill.simulation.system import System
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId, from_message
 from waybill_runtime.rebuild import Rebuild

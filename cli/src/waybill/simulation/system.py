@@ -32,6 +32,7 @@ import payment.bootstrap
 import payment.settings
 import tracking.bootstrap
 import tracking.settings
+from waybill import programs
 from waybill.simulation.wire import Wire
 from waybill_events.catalogue import TOPICS
 from waybill_runtime.adapters.recipients_http import HttpRecipients
@@ -42,7 +43,6 @@ from waybill_runtime.testing.seeded_loop import SeededLoop
 from waybill_runtime.testing.world import World
 from waybill_sandboxes.warehouse import plan, robot
 
-SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
 KEY = "wb_simulate_everything"
 PEPPER = "pepper"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -99,7 +99,7 @@ class System:
         """Make topics and keys, start every service."""
         await self.world.infrastructure("capture", "operator").bus.ensure_topics(sorted(TOPICS))
         scopes = {scope for role in ROLES.values() for scope in role}
-        for name in SERVICES:
+        for name in programs.SERVICES:
             on = self.world.infrastructure(name)
             await KeyRing(on.store, on.clock, PEPPER).add(KEY, name="all", scopes=scopes)
             self.start(name)

@@ -9,19 +9,19 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
 SANDBOXES = ("gateway", "carrier", "mail", "warehouse")
 
 
-def install(folder: Path) -> Path:
+def install(folder: Path, services: Sequence[str]) -> Path:
     """Write the packages; answers the folder to put on PYTHONPATH."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy2(__file__, folder / "standin.py")
-    for name in SERVICES:
+    for name in services:
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "__init__.py").touch()
         (folder / name / "__main__.py").write_text(f"import standin\nstandin.main({name!r})\n")
