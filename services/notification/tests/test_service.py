@@ -254,16 +254,19 @@ def test_imports_never_send(origin: str) -> None:
     tell_post(story)
 
 
-def test_a_refused_address_is_never_tried_again() -> None:
+@pytest.mark.parametrize("away", [0, 3])
+def test_a_refused_address_is_never_tried_again(away: int) -> None:
     async def story(post: Post) -> None:
         await post.tell(PLACED, CONFIRMED)
         await post.run(600)
         verdict = await post.verdict()
         assert isinstance(verdict, notification.NotificationFailed)
-        assert verdict.reason == "no such address"
+        assert (verdict.reason, verdict.attempts) == ("no such address", away + 1)
         assert str(BUYER.email) not in verdict.model_dump_json()
 
-    tell_post(story, channels={"email": MemoryChannel(refuses=[str(BUYER.email)])})
+    vault = SlowRecipients({"rcp_x": BUYER}, away=away)
+    refuses = MemoryChannel(refuses=[str(BUYER.email)])
+    tell_post(story, recipients=vault, channels={"email": refuses})
 
 
 def test_a_channel_that_was_away_sends_later_and_once() -> None:

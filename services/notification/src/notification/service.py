@@ -97,7 +97,7 @@ class Sender:
         """Send, or say why not. Trouble on the way brings the job back, a limited time."""
         told = notification.NotificationDecided.model_validate_json(job.payload)
         try:
-            command = await self._attempt(told)
+            command = await self._attempt(told, job.attempt)
         except (ChannelUnavailable, RecipientsUnavailable) as error:
             if job.attempt < TRIES:
                 return Outcome(again_s=backoff_s(job.attempt, self._on.ids))
@@ -105,7 +105,9 @@ class Sender:
             command = decider.NoteFailed(reason=reason, attempts=job.attempt)
         return Outcome([Intent(MESSAGE, told.dedupe_key, command)])
 
-    async def _attempt(self, told: notification.NotificationDecided) -> decider.Command:
+    async def _attempt(
+        self, told: notification.NotificationDecided, attempt: int
+    ) -> decider.Command:
         facts = await self._facts(told.order_id)
         if facts is None:
             raise RecipientsUnavailable("the order itself has not been read yet")
@@ -122,7 +124,7 @@ class Sender:
         try:
             reference = await channel.send(_outgoing(told, facts, recipient, address))
         except ChannelRefused as error:
-            return decider.NoteFailed(reason=str(error)[:200], attempts=1)
+            return decider.NoteFailed(reason=str(error)[:200], attempts=attempt)
         return decider.NoteSent(provider_ref=reference)
 
     async def _facts(self, order_id: str) -> views.OrderFacts | None:
