@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from waybill.failure import CONFLICT, Failure
+from waybill.failure import CONFLICT, FAILED, Failure
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.projector import AnyView
-from waybill_runtime.rebuild import Comparison, Progress, Rebuild
+from waybill_runtime.rebuild import Comparison, Incomplete, Progress, Rebuild
 
 Tell = Callable[[Progress], None]
 
@@ -22,7 +22,7 @@ async def rebuild(
     Interrupted, it goes on where it was when called again.
 
     Raises:
-        Failure: somebody else is building the same view.
+        Failure: somebody else is building the same view, or the log does not give all of it.
     """
     build = Rebuild(view, consumer=service, store=on.store, bus=on.bus, ids=on.ids, switch=switch)
     async with on.store.leadership(f"rebuild:{view.name}") as alone:
@@ -32,8 +32,15 @@ async def rebuild(
                 "Try again when that has ended.",
                 code=CONFLICT,
             )
-        async for progress in build.run():
-            tell(progress)
+        try:
+            async for progress in build.run():
+                tell(progress)
+        except Incomplete as incomplete:
+            raise Failure(
+                f"{view.name} of {service} was not rebuilt: {incomplete}.",
+                "The live view is as it was. See `waybill parked list`; send again what the bus lacks.",
+                code=FAILED,
+            ) from incomplete
     if build.comparison is None:
         raise AssertionError("a rebuild that ended has compared")
     return build.comparison

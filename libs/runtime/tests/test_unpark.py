@@ -11,9 +11,10 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.bus import Delivery, Message, Partition
 from waybill_runtime.consumer import EventConsumer, Incoming
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.intake import DISCARDED
 from waybill_runtime.stored import Parked
 from waybill_runtime.testing.world import World, delivery, recorded, simulate
-from waybill_runtime.unpark import DISCARDED, Busy, NotParked, Unparking, in_order
+from waybill_runtime.unpark import Busy, NotParked, Unparking, in_order
 from waybill_runtime.work import Work
 
 TYPE = ContactPreferenceChanged.TYPE

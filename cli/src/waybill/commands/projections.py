@@ -105,7 +105,8 @@ def verify(
 def _told(service: str, compared: "runtime.Comparison") -> str:
     verdict = "equal" if compared.equal else "DIFFERS"
     hashes = f"live {compared.live_hash} rebuilt {compared.rebuilt_hash}"
-    return f"{service} {compared.view} {verdict} {compared.documents} documents {hashes}"
+    lacking = "".join(f"\n  cannot be taken: {each}" for each in compared.missing)
+    return f"{service} {compared.view} {verdict} {compared.documents} documents {hashes}{lacking}"
 
 
 async def _rows(found: system.System, names: Sequence[str]) -> list[Row]:

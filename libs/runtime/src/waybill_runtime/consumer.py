@@ -13,13 +13,9 @@ from itertools import groupby
 
 import structlog
 
-from waybill_events import codec, envelope
-from waybill_events.catalogue import CATALOGUE
-from waybill_events.codec import InvalidEvent
-from waybill_events.envelope import InvalidEnvelope, Recorded
+from waybill_events.envelope import Recorded
 from waybill_events.event import Event
-from waybill_events.upcast import STEPS
-from waybill_runtime import metrics
+from waybill_runtime import intake, metrics
 from waybill_runtime.bus import (
     Bus,
     BusTruncated,
@@ -29,6 +25,7 @@ from waybill_runtime.bus import (
     Partition,
 )
 from waybill_runtime.ids import Ids
+from waybill_runtime.intake import Apply, Duplicate, Poison
 from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import TRANSIENT, Advance, Ownership, Parked
@@ -54,14 +51,6 @@ class Incoming:
 
 Handler = Callable[[Work, Sequence[Incoming]], Awaitable[None]]
 """Decides what a batch means, all in one tenant. Must touch nothing outside the transaction."""
-
-
-class Poison(Exception):
-    """A delivery that can never be applied as it is."""
-
-
-class Gap(Poison):
-    """An event that came before the one it follows."""
 
 
 @dataclass(slots=True)
@@ -250,34 +239,23 @@ class EventConsumer:
         seen = dict(await transaction.inbox.seen(self._name, {r.stream for r in recorded}))
         order = _Sorted()
         for delivery, event in zip(batch, recorded, strict=True):
-            last = seen.get(event.stream, 0)
             if event.key in parked:
-                order.park.append(self._parked(delivery, event.key, "behind a parked event"))
-            elif event.version <= last:
-                order.duplicates += 1
-            elif event.version > last + 1:
-                raise Gap(f"{event.stream} is at {last}, this is {event.version}")
-            else:
-                if self._strict and event.type not in CATALOGUE and event.type not in STEPS:
-                    raise Poison(f"type {event.type} is unknown to this release")
-                seen[event.stream] = order.marks[event.stream] = event.version
-                if event.type in self._handles:
-                    order.apply.append(Incoming(event, self._decode(event)))
+                order.park.append(self._aside(delivery, event.key, "behind a parked event"))
+                continue
+            match intake.judge(event, seen, self._handles, strict=self._strict):
+                case Duplicate():
+                    order.duplicates += 1
+                case Apply(event=model):
+                    seen[event.stream] = order.marks[event.stream] = event.version
+                    if model is not None:
+                        order.apply.append(Incoming(event, model))
+                case refusal:
+                    raise refusal
         return order
 
     def _open(self, delivery: Delivery) -> Recorded:
-        try:
-            return envelope.from_message(
-                delivery.message.topic, delivery.message.headers, delivery.message.value
-            )
-        except InvalidEnvelope as error:
-            raise Poison(str(error)) from error
-
-    def _decode(self, recorded: Recorded) -> Event:
-        try:
-            return codec.decode(recorded)
-        except InvalidEvent as error:
-            raise Poison(str(error)) from error
+        message = delivery.message
+        return intake.opened(message.topic, message.headers, message.value)
 
     async def _park(self, delivery: Delivery, reason: str) -> None:
         """Set one delivery aside, with its key, and move on behind it."""
@@ -289,17 +267,8 @@ class EventConsumer:
 
         async with self._store.transaction() as transaction:
             if await self._fence(transaction, [delivery]):
-                await transaction.parking.park(self._name, [self._parked(delivery, key, reason)])
+                await transaction.parking.park(self._name, [self._aside(delivery, key, reason)])
                 metrics.CONSUMED.labels(outcome="parked").inc()
 
-    def _parked(self, delivery: Delivery, key: str, reason: str) -> Parked:
-        return Parked(
-            position=0,
-            key=key,
-            reason=reason,
-            partition=delivery.partition,
-            offset=delivery.offset,
-            headers=delivery.message.headers,
-            value=delivery.message.value,
-            parked_at=self._store.now(),
-        )
+    def _aside(self, delivery: Delivery, key: str, reason: str) -> Parked:
+        return intake.aside(delivery, key, reason, self._store.now())

@@ -1,15 +1,19 @@
-"""Build a view again from offset 0, beside the live one, while orders flow and reads go on."""
+"""Build a view again from offset 0, beside the live one, while orders flow and reads go on.
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+What counts is what the live view has taken: each stream up to its mark in the live consumer's
+inbox, without what was discarded. What came before its turn, or is parked there, is kept back
+until it may be taken; kept back in the parking place, under the rebuild's own name.
+"""
 
-from waybill_events import codec, envelope
-from waybill_events.codec import InvalidEvent
-from waybill_events.envelope import InvalidEnvelope
-from waybill_runtime import metrics
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from waybill_events.envelope import Recorded
+from waybill_runtime import intake, metrics
 from waybill_runtime.bus import Bus, Delivery, Partition
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.ids import Ids
+from waybill_runtime.intake import Apply, Duplicate, Poison
 from waybill_runtime.projector import AnyView, project
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import Advance
@@ -18,6 +22,13 @@ from waybill_runtime.work import Work
 BATCH = 1_000
 NEAR = 2_000
 """Events behind the live view at which the last stretch is done under the lock."""
+HELD_MAX = 20_000
+"""Most events that are kept back at once."""
+PAGE = 500
+
+
+class Incomplete(Exception):
+    """The log does not give what the live view has taken: what is built would show less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +41,35 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both generations at the same position of the log."""
+    """Both generations at the same position of the log.
+
+    `missing` tells, for each stream concerned, what the live view has taken and the log lacks.
+    """
 
     view: str
     live_hash: str
     rebuilt_hash: str
     documents: int
     generation: int
+    missing: Sequence[str] = ()
 
     @property
     def equal(self) -> bool:
-        return self.live_hash == self.rebuilt_hash
+        return self.live_hash == self.rebuilt_hash and not self.missing
+
+
+@dataclass(slots=True)
+class _Round:
+    """One transaction's look at the streams concerned, and what it takes of them."""
+
+    live: Mapping[str, int]
+    """The last version that the live consumer has taken."""
+    jumps: Mapping[tuple[str, int], int]
+    """Of (stream, version it stood at): the version that was discarded then."""
+    seen: dict[str, int]
+    marks: dict[str, int] = field(default_factory=dict)
+    take: dict[str, list[Incoming]] = field(default_factory=dict)
+    """By tenant."""
 
 
 class Rebuild:
@@ -63,10 +92,34 @@ class Rebuild:
         self._name = ""
         self._epochs: dict[Partition, int] = {}
         self._at: dict[Partition, int] = {}
+        self._held: dict[str, dict[int, Recorded]] = {}
         self.comparison: Comparison | None = None
 
     async def run(self) -> AsyncIterator[Progress]:
-        """Replay, catch up, compare, switch; yields where it stands after each batch."""
+        """Replay, catch up, compare, switch; yields where it stands after each batch.
+
+        Raises:
+            Incomplete: nothing was switched, and what was built is dropped.
+        """
+        await self._begin()
+        try:
+            while True:
+                live = await self._live()
+                behind = sum(max(0, offset - self._at[p]) for p, offset in live.items())
+                yield Progress(sum(self._at.values()), sum(self._at.values()) + behind)
+                if behind <= NEAR:
+                    break
+                await self._replay(live)
+            await self._finish()
+        except Incomplete:
+            async with self._store.transaction() as transaction:
+                await transaction.documents.drop_generation(self._view.name, self._generation)
+                await self._forget(transaction)
+            raise
+        yield Progress(sum(self._at.values()), sum(self._at.values()))
+
+    async def _begin(self) -> None:
+        """Take up what an interrupted rebuild left, or start at offset 0."""
         bounds = await self._bus.bounds(sorted(self._view.topics))
         async with self._store.transaction() as transaction:
             self._generation = await transaction.documents.generation(self._view.name) + 1
@@ -74,15 +127,12 @@ class Rebuild:
             owned = await transaction.inbox.take(self._name, bounds.keys())
             self._epochs = {partition: own.epoch for partition, own in owned.items()}
             self._at = {partition: own.next_offset for partition, own in owned.items()}
-        while True:
-            live = await self._live()
-            behind = sum(max(0, offset - self._at[p]) for p, offset in live.items())
-            yield Progress(sum(self._at.values()), sum(self._at.values()) + behind)
-            if behind <= NEAR:
-                break
-            await self._replay(live)
-        await self._finish()
-        yield Progress(sum(self._at.values()), sum(self._at.values()))
+            after = 0
+            while page := await transaction.parking.parked(self._name, after=after, limit=PAGE):
+                for parked in page:
+                    recorded = intake.opened(parked.partition.topic, parked.headers, parked.value)
+                    self._held.setdefault(recorded.stream, {})[recorded.version] = recorded
+                after = page[-1].position
 
     async def _live(self) -> dict[Partition, int]:
         async with self._store.reading() as reading:
@@ -114,36 +164,100 @@ class Rebuild:
             self._at[partition] = next_offset
 
     async def _apply(self, transaction: Transaction, batch: Sequence[Delivery]) -> None:
-        """Project a batch into the new generation, each event once."""
-        opened = []
+        """Project into the new generation what may be taken, each event once; keep back the rest.
+
+        Raises:
+            Incomplete: more would be kept back than is bearable.
+        """
+        arrived: list[tuple[Delivery, Recorded]] = []
         for delivery in batch:
+            message = delivery.message
             try:
-                opened.append(
-                    envelope.from_message(
-                        delivery.message.topic, delivery.message.headers, delivery.message.value
-                    )
-                )
-            except InvalidEnvelope:
+                recorded = intake.opened(message.topic, message.headers, message.value)
+            except Poison:
                 continue  # parked by the live consumer, and no part of any view
-        seen = dict(await transaction.inbox.seen(self._name, {r.stream for r in opened}))
-        marks: dict[str, int] = {}
-        by_tenant: dict[str, list[Incoming]] = {}
-        for recorded in opened:
-            if recorded.version != seen.get(recorded.stream, 0) + 1:
-                continue
-            seen[recorded.stream] = marks[recorded.stream] = recorded.version
-            if recorded.type in self._view.handles:
-                try:
-                    incoming = Incoming(recorded, codec.decode(recorded))
-                except InvalidEvent:
-                    continue
-                by_tenant.setdefault(recorded.tenant, []).append(incoming)
-        for tenant, incoming_batch in by_tenant.items():
-            work = Work(transaction, now=self._store.now(), ids=self._ids, tenant=tenant)
-            await project(work, self._view, incoming_batch, self._generation)
-        if marks:
-            await transaction.inbox.mark(self._name, marks)
+            arrived.append((delivery, recorded))
+        streams = {recorded.stream for _, recorded in arrived}
+        kept = {(stream, version) for stream in streams for version in self._held.get(stream, ())}
+        waiting = [r for s in streams for r in self._held.get(s, {}).values()]
+        this = await self._look(transaction, [*waiting, *(recorded for _, recorded in arrived)])
+        for _, recorded in arrived:
+            self._held.setdefault(recorded.stream, {})[recorded.version] = recorded
+            self._walk(this, recorded.stream)
+        await self._write(transaction, this)
+        aside = {}
+        for delivery, recorded in arrived:
+            place = (recorded.stream, recorded.version)
+            if recorded.version in self._held.get(recorded.stream, ()) and place not in kept:
+                aside[place] = intake.aside(delivery, recorded.key, "kept back", self._store.now())
+        if aside:
+            await transaction.parking.park(self._name, list(aside.values()))
+        if sum(len(of_stream) for of_stream in self._held.values()) > HELD_MAX:
+            raise Incomplete(f"more than {HELD_MAX:,} events wait for what is parked or missing")
         metrics.REBUILD_EVENTS.labels(view=self._view.name).inc(len(batch))
+
+    async def _look(self, transaction: Transaction, waiting: Sequence[Recorded]) -> _Round:
+        """What the live consumer has done with these, and what this rebuild has.
+
+        The marks are read before the discards: whatever a mark was moved for is then seen.
+        """
+        streams = {recorded.stream for recorded in waiting}
+        live = await transaction.inbox.seen(self._consumer, streams)
+        jumps: dict[tuple[str, int], int] = {}
+        for tenant in {recorded.tenant for recorded in waiting}:
+            of = {intake.left_out(self._consumer, r): r for r in waiting if r.tenant == tenant}
+            records = await transaction.documents.get(tenant, intake.DISCARDED, of)
+            for name, record in records.items():
+                jumps[of[name].stream, intake.left_out_after(record)] = of[name].version
+        return _Round(live, jumps, dict(await transaction.inbox.seen(self._name, streams)))
+
+    def _walk(self, this: _Round, stream: str) -> None:
+        """Take what is next of a stream, for as long as the live consumer has taken it too."""
+        held = self._held[stream]
+        while held:
+            at = this.seen.get(stream, 0)
+            if at >= this.live.get(stream, 0):
+                break
+            if (jump := this.jumps.get((stream, at))) is not None:
+                this.seen[stream] = this.marks[stream] = jump
+                continue
+            recorded = held[min(held)]
+            # What the live consumer has taken is known or harmless: strictness was its business.
+            match intake.judge(recorded, this.seen, self._view.handles, strict=False):
+                case Apply(event=event):
+                    this.seen[stream] = this.marks[stream] = recorded.version
+                    if event is not None:
+                        this.take.setdefault(recorded.tenant, []).append(Incoming(recorded, event))
+                case Duplicate():
+                    pass
+                case Poison():
+                    break
+            del held[recorded.version]
+        for version in [version for version in held if version <= this.seen.get(stream, 0)]:
+            del held[version]
+        if not held:
+            del self._held[stream]
+
+    async def _write(self, transaction: Transaction, this: _Round) -> None:
+        for tenant, batch in this.take.items():
+            work = Work(transaction, now=self._store.now(), ids=self._ids, tenant=tenant)
+            await project(work, self._view, batch, self._generation)
+        if this.marks:
+            await transaction.inbox.mark(self._name, this.marks)
+
+    async def _last_look(self, transaction: Transaction) -> Sequence[str]:
+        """Take what was kept back and may be taken now; answers what cannot be had."""
+        waiting = [r for of_stream in self._held.values() for r in of_stream.values()]
+        this = await self._look(transaction, waiting)
+        for stream in list(self._held):
+            self._walk(this, stream)
+        await self._write(transaction, this)
+        missing = []
+        for stream, held in sorted(self._held.items()):
+            if (first := min(held)) <= this.live.get(stream, 0):
+                verdict = intake.judge(held[first], this.seen, self._view.handles, strict=False)
+                missing.append(f"{stream}@{first}: {verdict}")
+        return missing
 
     async def _finish(self) -> None:
         """Under the view's lock: the last stretch, the comparison, the switch."""
@@ -159,14 +273,23 @@ class Rebuild:
                     batch = await self._read(partition, end)
                     await self._apply(transaction, batch)
                     await self._move(transaction, partition, batch)
+            missing = await self._last_look(transaction)
+            if missing and self._switch:
+                raise Incomplete("; ".join(missing[:5]))
             live_hash, _ = await documents.digest(documents_of, live_generation)
             rebuilt_hash, count = await documents.digest(documents_of, self._generation)
             self.comparison = Comparison(
-                documents_of, live_hash, rebuilt_hash, count, self._generation
+                documents_of, live_hash, rebuilt_hash, count, self._generation, tuple(missing)
             )
             if not self._switch:
                 await documents.switch_generation(documents_of, live_generation)
                 await documents.drop_generation(documents_of, self._generation)
             elif live_generation > 1:
                 await documents.drop_generation(documents_of, live_generation - 1)
-            await transaction.inbox.forget(self._name)
+            await self._forget(transaction)
+
+    async def _forget(self, transaction: Transaction) -> None:
+        """Leave nothing behind that another rebuild would take up."""
+        await transaction.inbox.forget(self._name)
+        while page := await transaction.parking.parked(self._name, limit=PAGE):
+            await transaction.parking.unpark(self._name, [parked.position for parked in page])

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from waybill_events import codec, envelope
-from waybill_events.catalogue import CATALOGUE
-from waybill_events.codec import InvalidEvent
-from waybill_events.envelope import DEFAULT_TENANT, InvalidEnvelope, Recorded
-from waybill_events.upcast import STEPS
-from waybill_runtime.consumer import Gap, Handler, Incoming, Poison
+from waybill_events.envelope import DEFAULT_TENANT, Recorded
+from waybill_events.event import Event
+from waybill_runtime import intake
+from waybill_runtime.consumer import Handler, Incoming
 from waybill_runtime.ids import Ids
+from waybill_runtime.intake import Apply, Duplicate, Poison
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import TRANSIENT, Document, Parked
 from waybill_runtime.transact import transact
@@ -26,8 +25,6 @@ from waybill_runtime.work import Work
 
 log = structlog.get_logger("waybill.unpark")
 
-DISCARDED = "discarded"
-"""The view that keeps what was discarded, by whom and why; its events are left out."""
 PAGE = 500
 AT_ONCE_MAX = 100_000
 """Most deliveries of one key that are taken up in one call."""
@@ -167,29 +164,28 @@ class Unparking:
 
         async def body(transaction: Transaction) -> bool:
             seen = await transaction.inbox.seen(self._consumer, [recorded.stream])
-            last = seen.get(recorded.stream, 0)
-            if recorded.version > last + 1:
-                raise Gap(f"{recorded.stream} is at {last}, this is {recorded.version}")
-            await transaction.parking.unpark(self._consumer, [parked.position])
-            if recorded.version <= last:
-                return False
-            await self._hand_over(transaction, recorded)
-            await transaction.inbox.mark(self._consumer, {recorded.stream: recorded.version})
-            return True
+            match intake.judge(recorded, seen, self._handles, strict=self._strict):
+                case Duplicate():
+                    await transaction.parking.unpark(self._consumer, [parked.position])
+                    return False
+                case Apply(event=model):
+                    await transaction.parking.unpark(self._consumer, [parked.position])
+                    await self._hand_over(transaction, recorded, model)
+                    marks = {recorded.stream: recorded.version}
+                    await transaction.inbox.mark(self._consumer, marks)
+                    return True
+                case refusal:
+                    raise refusal
 
         return await transact(self._store, self._ids, body)
 
-    async def _hand_over(self, transaction: Transaction, recorded: Recorded) -> None:
-        if self._strict and recorded.type not in CATALOGUE and recorded.type not in STEPS:
-            raise Poison(f"type {recorded.type} is unknown to this release")
-        if recorded.type not in self._handles:
+    async def _hand_over(
+        self, transaction: Transaction, recorded: Recorded, model: Event | None
+    ) -> None:
+        if model is None:
             return
-        try:
-            incoming = Incoming(recorded, codec.decode(recorded))
-        except InvalidEvent as error:
-            raise Poison(str(error)) from error
         work = Work(transaction, now=self._store.now(), ids=self._ids, tenant=recorded.tenant)
-        await self._handler(work, [incoming])
+        await self._handler(work, [Incoming(recorded, model)])
         await work.flush()
 
     async def _give_up(
@@ -208,19 +204,22 @@ class Unparking:
             "discarded_by": actor,
             "discarded_at": self._store.now().isoformat(),
         }
-        tenant = DEFAULT_TENANT
+        tenant, name = DEFAULT_TENANT, f"{self._consumer}:{parked.position:019}"
         try:
             recorded = opened(parked)
         except Poison:
             told["event"] = None
         else:
             tenant = recorded.tenant
+            seen = await transaction.inbox.seen(self._consumer, [recorded.stream])
+            after = seen.get(recorded.stream, 0)
+            if recorded.version > after:  # else it was applied before, and is no part of this
+                name = intake.left_out(self._consumer, recorded)
             names = ("event_id", "type", "stream", "version")
-            told["event"] = {name: getattr(recorded, name) for name in names}
+            told["event"] = {each: getattr(recorded, each) for each in names} | {"after": after}
             await transaction.inbox.mark(self._consumer, {recorded.stream: recorded.version})
         document = Document(json.dumps(told), attributes={"key": parked.key})
-        name = f"{self._consumer}:{parked.position:019}"
-        await transaction.documents.put(tenant, DISCARDED, {name: document})
+        await transaction.documents.put(tenant, intake.DISCARDED, {name: document})
 
 
 def opened(parked: Parked) -> Recorded:
@@ -229,10 +228,7 @@ def opened(parked: Parked) -> Recorded:
     Raises:
         Poison: it is none of ours.
     """
-    try:
-        return envelope.from_message(parked.partition.topic, parked.headers, parked.value)
-    except InvalidEnvelope as error:
-        raise Poison(str(error)) from error
+    return intake.opened(parked.partition.topic, parked.headers, parked.value)
 
 
 def in_order(waiting: Sequence[Parked]) -> Sequence[Parked]:

@@ -1,0 +1,105 @@
+"""What a delivery means, told once: for the live consumer, for a retry, and for a rebuild.
+
+Pure. A read model equals its rebuild only if all three judge alike.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from waybill_events import codec, envelope
+from waybill_events.catalogue import CATALOGUE
+from waybill_events.codec import InvalidEvent
+from waybill_events.envelope import InvalidEnvelope, Recorded
+from waybill_events.event import Event
+from waybill_events.upcast import STEPS
+from waybill_runtime.bus import Delivery
+from waybill_runtime.stored import Document, Parked
+
+
+class Poison(Exception):
+    """A delivery that can never be applied as it is."""
+
+
+class Gap(Poison):
+    """An event that came before the one it follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """The next of its stream; `event` None where nobody handles its type: then it is noted only."""
+
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """It was taken before."""
+
+
+Verdict: TypeAlias = Apply | Duplicate | Gap | Poison
+"""Gap and Poison are exceptions, for whoever cannot go on to raise."""
+
+
+def opened(topic: str, headers: Sequence[tuple[str, bytes]], value: bytes) -> Recorded:
+    """The event that a delivery carries.
+
+    Raises:
+        Poison: it is none of ours.
+    """
+    try:
+        return envelope.from_message(topic, headers, value)
+    except InvalidEnvelope as error:
+        raise Poison(str(error)) from error
+
+
+def judge(
+    recorded: Recorded, seen: Mapping[str, int], handles: Collection[str], *, strict: bool
+) -> Verdict:
+    """What to do with an event, given the last version taken of each stream.
+
+    `strict`: a type that nobody knows is poison, whether it is handled or not.
+    """
+    last = seen.get(recorded.stream, 0)
+    if recorded.version <= last:
+        return Duplicate()
+    if recorded.version > last + 1:
+        return Gap(f"{recorded.stream} is at {last}, this is {recorded.version}")
+    if strict and recorded.type not in CATALOGUE and recorded.type not in STEPS:
+        return Poison(f"type {recorded.type} is unknown to this release")
+    if recorded.type not in handles:
+        return Apply(None)
+    try:
+        return Apply(codec.decode(recorded))
+    except InvalidEvent as error:
+        return Poison(str(error))
+
+
+def aside(delivery: Delivery, key: str, reason: str, now: datetime) -> Parked:
+    """The delivery as it is set aside behind its key."""
+    return Parked(
+        position=0,
+        key=key,
+        reason=reason,
+        partition=delivery.partition,
+        offset=delivery.offset,
+        headers=delivery.message.headers,
+        value=delivery.message.value,
+        parked_at=now,
+    )
+
+
+DISCARDED = "discarded"
+"""The view that keeps what was discarded, by whom and why; its events are left out."""
+
+
+def left_out(consumer: str, recorded: Recorded) -> str:
+    """The key in `discarded` of an event that `consumer` counts as taken without applying it."""
+    return f"{consumer}:{recorded.stream}@{recorded.version}"
+
+
+def left_out_after(record: Document) -> int:
+    """The version at which the stream stood when the event of this record was given up."""
+    return int(json.loads(record.body)["event"]["after"])
