@@ -1,4 +1,4 @@
-"""What others' facts mean for an order, and what an order's own facts make due."""
+"""What others' facts mean for an order, and which of its own facts settle its deadline."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

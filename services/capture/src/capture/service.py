@@ -79,7 +79,8 @@ async def on_events(work: Work, batch: Sequence[Incoming]) -> None:
 class Tokens:
     """Tracking tokens: 256 bits derived from the order id, unguessable without the secret.
 
-    Derived, so that no store holds a usable one; the log carries only its hash.
+    Derived, so that no store holds a usable one but the stored answer that gave it out; the log
+    carries only its hash.
     """
 
     secret: str

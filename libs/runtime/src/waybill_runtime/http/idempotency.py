@@ -1,7 +1,8 @@
 """One answer per Idempotency-Key (IETF draft-ietf-httpapi-idempotency-key-header-07).
 
 The answer is stored in the transaction of what it answers: both are there, or neither. Refusals
-are not stored: a mended request may use the same key.
+are not stored: a mended request may use the same key. Answers are kept for ever: a key that were
+forgotten would make a second order (I2).
 """
 
 import hashlib
@@ -27,7 +28,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        description="Required. The same key with the same body is answered the same, for 30 days.",
+        description="Required. The same key with the same body is answered the same, however late.",
         examples=["order-536365"],
     ),
 ]

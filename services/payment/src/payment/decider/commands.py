@@ -53,7 +53,7 @@ class ExpireAuthorization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """Give captured money back; `refund_id` is the sender's, one per refund."""
+    """Give captured money back; the same `refund_id` asks for the same refund again."""
 
     refund_id: str
     amount_minor: int
