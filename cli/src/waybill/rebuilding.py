@@ -38,7 +38,7 @@ async def rebuild(
         except Incomplete as incomplete:
             raise Failure(
                 f"{view.name} of {service} was not rebuilt: {incomplete}.",
-                "The live view is as it was. See `waybill parked list`; send again what the bus lacks.",
+                "The live view is as it was. See `waybill parked list`, and what the bus has lost.",
                 code=FAILED,
             ) from incomplete
     if build.comparison is None:
