@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 import structlog
 
 from waybill_runtime import metrics
+from waybill_runtime.clock import Clock
 
 log = structlog.get_logger("waybill.lifecycle")
 
 T = TypeVar("T")
 
 RESTART_DELAY_S_MAX = 5.0
+LAG_EVERY_S = 1.0
 
 
 class Stopping:
@@ -80,3 +82,11 @@ async def keep_running(name: str, run: Callable[[], Awaitable[None]], stopping: 
             log.exception("part failed", part=name)
             await stopping.wait(delay_s)
             delay_s = min(delay_s * 2, RESTART_DELAY_S_MAX)
+
+
+async def time_the_loop(clock: Clock) -> None:
+    """Record every second how late the event loop is; runs until it is cancelled."""
+    while True:
+        due_s = clock.monotonic_s() + LAG_EVERY_S
+        await asyncio.sleep(LAG_EVERY_S)
+        metrics.LOOP_LAG_S.set(max(0.0, clock.monotonic_s() - due_s))

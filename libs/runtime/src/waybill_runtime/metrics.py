@@ -52,5 +52,14 @@ TRANSACTION_RETRIES = Counter(
 PART_FAILURES = Counter(
     "waybill_part_failures_total", "Long-running parts that failed and were restarted.", ["part"]
 )
-LOOP_LAG_S = Gauge("waybill_loop_lag_seconds", "How late the event loop runs its timers.")
+LOOP_LAG_S = Gauge("waybill_loop_lag_seconds", "How late the event loop ran its last timer.")
+KAFKA_PRODUCERS_DISCARDED = Counter(
+    "waybill_kafka_producers_discarded_total", "Producers thrown away because a send failed."
+)
+KAFKA_CONSUMERS_REBUILT = Counter(
+    "waybill_kafka_consumers_rebuilt_total", "Consumers begun again: broken, or standing still."
+)
+KAFKA_COMMITS_FAILED = Counter(
+    "waybill_kafka_commits_failed_total", "Offsets not told to the broker; the truth is the store."
+)
 REBUILD_EVENTS = Counter("waybill_rebuild_events_total", "Events replayed by rebuilds.", ["view"])

@@ -1,6 +1,7 @@
 """A service's HTTP side: its routers behind the edge, with health, metrics and problems."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -14,6 +15,7 @@ from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.http.edge import Edge
 from waybill_runtime.http.problem import Problem, Refused
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.lifecycle import alongside, time_the_loop
 from waybill_runtime.stored import StoreUnavailable
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -51,6 +53,12 @@ def create(
     keys: KeyRing,
 ) -> FastAPI:
     """The service's ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with alongside(time_the_loop(infrastructure.clock)):
+            yield
+
     app = FastAPI(
         title=f"Waybill {name}",
         summary=summary,
@@ -59,6 +67,7 @@ def create(
         docs_url="/docs",
         redoc_url=None,
         openapi_tags=[{"name": name}],
+        lifespan=lifespan,
     )
     app.state.keys = keys
     problem.install(app)

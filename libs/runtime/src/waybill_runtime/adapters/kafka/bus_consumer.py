@@ -14,6 +14,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord
 
+from waybill_runtime import metrics
 from waybill_runtime.adapters.holdings import Holdings
 from waybill_runtime.adapters.kafka import clients
 from waybill_runtime.adapters.kafka.watchdog import Watchdog
@@ -57,8 +58,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._claims = itertools.count(1)
         self._check_due_s = 0.0
         self.closed = False
-        self.rebuilt = 0
-        self.commits_failed = 0
 
     async def poll(self, *, max_messages: int, timeout_s: float) -> Sequence[Delivery]:
         until_s = self._clock.monotonic_s() + timeout_s
@@ -93,7 +92,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             async with asyncio.timeout(_COMMIT_S):
                 await self._client.commit(mine)
         except clients.FAILURES as error:
-            self.commits_failed += 1
+            metrics.KAFKA_COMMITS_FAILED.inc()
             log.debug("bus.commit_failed", error=repr(error))
 
     async def close(self) -> None:
@@ -242,7 +241,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def _rebuild(self, why: str) -> None:
         """Begin again with a new client: what was ours is not until the group says so."""
         log.warning("bus.consumer_rebuilt", why=why)
-        self.rebuilt += 1
+        metrics.KAFKA_CONSUMERS_REBUILT.inc()
         await self._let_go()
         await self._holdings.reconcile({}, {})
 

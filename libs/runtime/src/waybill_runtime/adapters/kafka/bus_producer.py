@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 from aiokafka import AIOKafkaProducer
 
+from waybill_runtime import metrics
 from waybill_runtime.adapters.kafka import clients
 from waybill_runtime.bus import BusUnavailable, Message, Partition, partition_of
 from waybill_runtime.clock import Clock
@@ -30,7 +31,6 @@ class KafkaProducer:
         self._client: AIOKafkaProducer | None = None
         self._made_s = 0.0
         self.closed = False
-        self.discarded = 0
 
     async def send(self, messages: Sequence[Message], *, deadline_s: float = 10.0) -> None:
         if self.closed:
@@ -49,6 +49,7 @@ class KafkaProducer:
             raise BusUnavailable(f"{type(error).__name__}: {error}") from error
         finally:
             if not acknowledged:
+                metrics.KAFKA_PRODUCERS_DISCARDED.inc()
                 await self._discard()
 
     async def close(self) -> None:
@@ -68,7 +69,6 @@ class KafkaProducer:
 
     async def _discard(self) -> None:
         client, self._client = self._client, None
-        self.discarded += 1
         if client is not None:
             # Shielded: a cancelled sender must not leave a client behind that goes on sending.
             await asyncio.shield(clients.discard(client))
