@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from payment import bodies
-from payment.payments import Payments
+from payment.service import Payments
 from waybill_runtime.http import conditions, signatures
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import IfMatch

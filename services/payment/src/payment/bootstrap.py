@@ -2,7 +2,6 @@
 
 from payment import api, reactor, service
 from payment.adapters.gateway_http import HttpGateway
-from payment.payments import Payments
 from payment.ports import PaymentGateway
 from payment.settings import Settings
 from waybill_runtime.infrastructure import Infrastructure
@@ -21,7 +20,7 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
 
 def assemble(settings: Settings, on: Infrastructure, gateway: PaymentGateway) -> Blueprint:
     """Payment on this infrastructure, with any gateway; closing the blueprint closes it."""
-    payments = Payments(on)
+    payments = service.Payments(on)
     secret = settings.gateway_webhook_secret.get_secret_value()
     return Blueprint(
         name="payment",

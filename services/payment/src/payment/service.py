@@ -1,10 +1,10 @@
-"""Keeps payments: takes in facts, makes due what they ask for, records what the gateway says."""
+"""Keeps payments: takes in facts, calls the gateway, refunds for staff, reads, hears callbacks."""
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from payment import calls, decider, reactor
+from payment import bodies, calls, decider, reactor, views
 from payment.calls import Call
 from payment.decider import commands
 from payment.ports import (
@@ -17,15 +17,21 @@ from payment.ports import (
     Pending,
     Unknown,
 )
-from waybill_events import payment
-from waybill_events.envelope import Recorded
+from waybill_events import codec, payment
+from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
 from waybill_events.event import Event
+from waybill_events.identity import suffix
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.http import conditions
+from waybill_runtime.http.problem import Refused
 from waybill_runtime.ids import Ids
+from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Effect, Outcome, backoff_s
-from waybill_runtime.stored import ClaimedJob, Job
-from waybill_runtime.work import Work, caused_by
+from waybill_runtime.store import Transaction
+from waybill_runtime.stored import Answer as StoredAnswer
+from waybill_runtime.stored import ClaimedJob, Job, Stream
+from waybill_runtime.work import Asked, Work, caused_by
 
 EXPIRE = "payment.expire"
 SAME_KEY = timedelta(hours=20)
@@ -163,3 +169,156 @@ async def _make(gateway: PaymentGateway, call: Call) -> Answer:
                 reference=call.reference,
                 amount_minor=call.amount_minor,
             )
+
+
+class Payments:
+    """Payments of one tenant's orders, by payment id."""
+
+    def __init__(self, on: Infrastructure) -> None:
+        self._on = on
+
+    async def refund(
+        self,
+        transaction: Transaction,
+        asked: Asked,
+        payment_id: str,
+        body: bodies.RefundPayment,
+        if_match: str | None,
+    ) -> bodies.PaymentView:
+        """Ask for a refund; its verdict comes with the payment's later versions.
+
+        Raises:
+            Refused: 404 no such payment, 412 and 428 as conditions say, 409 more than was
+                captured and is not given back.
+        """
+        order_id = _order_id(payment_id)
+        work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
+        # Under the stream's lock: nobody commits between this comparison and our own commit.
+        await work.load(PAYMENT, [order_id])
+        if not (version := work.version(PAYMENT, order_id)):
+            raise _no_payment(payment_id)
+        conditions.check_match(if_match, version)
+        command = commands.Refund(
+            refund_id=self._on.ids.new("rfn"), amount_minor=body.amount_minor, reason=body.reason
+        )
+        try:
+            work.execute(Intent(PAYMENT, order_id, command), asked.cause)
+        except decider.CannotRefund as error:
+            detail = (
+                f"At most {error.refundable_minor} can be refunded: that much was captured and is "
+                "not given back yet. Refund that or less."
+            )
+            raise Refused(409, "refund-too-large", detail) from error
+        await work.flush()
+        return await self.read_in(transaction, asked.tenant, payment_id)
+
+    async def read(self, tenant: str, payment_id: str) -> bodies.PaymentView:
+        """A payment as it stands now, folded from its stream; 404 when there is none."""
+        async with self._on.store.reading() as reading:
+            return await self.read_in(reading, tenant, payment_id)
+
+    async def read_in(
+        self, transaction: Transaction, tenant: str, payment_id: str
+    ) -> bodies.PaymentView:
+        stream = await _stream(transaction, tenant, _order_id(payment_id))
+        seen: views.PaymentSeen | None = None
+        for recorded in stream.events:
+            seen = views.see(seen, recorded, codec.decode(recorded))
+        if seen is None:
+            raise _no_payment(payment_id)
+        return _view(seen)
+
+    async def hear(self, callback_id: str, order_id: str, key: str) -> bool:
+        """Have a call that is under way looked up now; True when there was one.
+
+        Most callbacks come after the answer they tell of: they cost one read. One that is told
+        again sets nothing going.
+        """
+        async with self._on.store.reading() as reading:
+            if _under_way(await _stream(reading, DEFAULT_TENANT, order_id), key) is None:
+                return False
+        async with self._on.store.transaction() as transaction:
+            name = f"callback:{callback_id}"
+            if await transaction.answers.claim(DEFAULT_TENANT, name, key) is not None:
+                return False
+            await transaction.answers.keep(DEFAULT_TENANT, name, StoredAnswer(key, 204, {}, b""))
+            call = _under_way(await _stream(transaction, DEFAULT_TENANT, order_id), key)
+            if call is None:
+                return False
+            told = call.model_copy(update={"is_told": True})
+            await transaction.jobs.schedule([told.job(self._now())])
+        return True
+
+    def _now(self) -> datetime:
+        return self._on.store.now()
+
+
+async def _stream(transaction: Transaction, tenant: str, order_id: str) -> Stream:
+    name = str(StreamId(tenant, PAYMENT.category, order_id))
+    return (await transaction.streams.load([name], lock=False))[name]
+
+
+def _under_way(stream: Stream, key: str) -> calls.Call | None:
+    """The call of this key, if its verdict is not in."""
+    state: decider.State = decider.INITIAL
+    found: calls.Call | None = None
+    for recorded in stream.events:
+        event = codec.decode(recorded)
+        state = decider.evolve(state, event)
+        asked = calls.requested(recorded, event)
+        if asked is not None and asked[0].key == key:
+            found = asked[0]
+    return found if found is not None and decider.is_under_way(state, key) else None
+
+
+def _view(seen: views.PaymentSeen) -> bodies.PaymentView:
+    state = seen.state
+    return bodies.PaymentView(
+        id=state.payment_id,
+        order_id=state.order_id,
+        status=seen.status,
+        version=seen.version,
+        currency=state.currency,
+        amounts=bodies.Amounts(
+            due_minor=state.due_minor,
+            authorized_minor=seen.authorized_minor,
+            captured_minor=state.captured_minor,
+            voided_minor=seen.voided_minor,
+            expired_minor=seen.expired_minor,
+            refunded_minor=state.refunded_minor,
+        ),
+        authorization_expires_at=None if state.hold is None else state.hold.expires_at,
+        reason=state.stopped or state.declined,
+        operations=[
+            bodies.OperationView(
+                operation=one.operation,
+                idempotency_key=one.key,
+                reference=one.reference,
+                amount_minor=one.amount_minor,
+                status=one.status,
+                code=one.code,
+                requested_at=one.requested_at,
+                settled_at=one.settled_at,
+            )
+            for one in seen.operations
+        ],
+        created_at=seen.created_at,
+    )
+
+
+def _order_id(payment_id: str) -> str:
+    """The order of a payment: they share their suffix.
+
+    Raises:
+        Refused: 404, this is no payment's id.
+    """
+    if not payment_id.startswith("pay_") or len(payment_id) > 70 or not payment_id.isascii():
+        raise _no_payment(payment_id)
+    try:
+        return f"ord_{suffix(payment_id)}"
+    except ValueError as error:
+        raise _no_payment(payment_id) from error
+
+
+def _no_payment(payment_id: str) -> Refused:
+    return Refused(404, "not-found", f"There is no payment {payment_id}.")
