@@ -13,8 +13,11 @@ CODE = ("libs", "services", "sandboxes", "cli", "tests", "bench")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 BANNED_MODULES = {"utils", "util", "common", "helpers", "helper", "manager", "base"}
-ROOMS = ("__main__", "bootstrap", "settings", "api", "service", "views", "decider")
-ROOMS_LESS = {"tracking": {"decider"}}  # it decides nothing: projections only
+ROOMS = (
+    *("__main__", "bootstrap", "settings", "api", "bodies"),
+    *("service", "reactor", "views", "decider"),
+)
+ROOMS_LESS = {"tracking": {"reactor", "decider"}}  # it decides nothing: projections only
 CARD = ("Decides", "Listens", "Publishes", "Stores", "Runs", "When it hurts")
 RULES_MAY_IMPORT = {"dataclasses", "collections.abc", "datetime", "itertools", "typing"}
 PURE_ROOMS = ("decider", "addresses")

@@ -18,7 +18,13 @@ from waybill_events.identity import suffix
 from waybill_runtime.http import conditions, signatures
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
-from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.idempotency import (
+    IdempotencyKey,
+    Reply,
+    answered_once,
+    fingerprint,
+    required,
+)
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
@@ -56,7 +62,7 @@ def warehouse_router(on: Infrastructure, warehouse: Warehouse, shipping: Shippin
     router = APIRouter(prefix="/v1/fulfillment-orders")
     _add_reads(router, warehouse)
     _add_handshake(router, on, warehouse)
-    _add_ship(router, shipping)
+    _add_ship(router, on, shipping)
     return router
 
 
@@ -127,7 +133,25 @@ def _add_handshake(router: APIRouter, on: Infrastructure, warehouse: Warehouse) 
         return await once(sent, commands.Pack(fulfillment_order_id=id, parcels=parcels))
 
 
-def _add_ship(router: APIRouter, shipping: Shipping) -> None:
+class _NotAnswered(Exception):
+    """The key has no answer yet; ends the transaction that looked."""
+
+
+async def _kept_answer(on: Infrastructure, sent: Sent) -> Response | None:
+    """The answer that this key was given already."""
+
+    async def do(_: Transaction, __: Asked) -> Reply:
+        raise _NotAnswered
+
+    try:
+        return await answered_once(
+            sent.request, sent.who, sent.key, store=on.store, ids=on.ids, do=do
+        )
+    except _NotAnswered:
+        return None
+
+
+def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None:
     @router.post(
         "/{id}/ship", operation_id="ship_fulfillment_order", response_model=views.FulfillmentOrder
     )
@@ -136,8 +160,21 @@ def _add_ship(router: APIRouter, shipping: Shipping) -> None:
 
         503: the carrier's answer is not known yet. Send the same again, with the same key.
         """
+        if (answered := await _kept_answer(on, sent)) is not None:
+            return answered
+        who = sent.who
+        mark = fingerprint(sent.request, await sent.request.body())
+        command_id = f"key:{required(sent.key)}"
         command = commands.RequestLabel(fulfillment_order_id=id, service=body.service)
-        return await shipping.ship(sent.request, sent.who, sent.key, command, sent.if_match)
+        asked = Asked(tenant=who.tenant, actor=who.actor, command_id=command_id)
+        # Outside the transaction that keeps the answer: the carrier is asked in between.
+        await shipping.buy(asked, command, sent.if_match, mark)
+
+        async def do(transaction: Transaction, asked: Asked) -> Reply:
+            seen = await shipping.shipped(transaction, asked.tenant, id)
+            return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
+
+        return await answered_once(sent.request, who, sent.key, store=on.store, ids=on.ids, do=do)
 
 
 def feed_router(feed: Feed) -> APIRouter:

@@ -1,9 +1,6 @@
-"""`ship`: three steps for one answer. Ask in the stream, buy outside, record and answer."""
+"""Shipping in three steps: ask in the stream, buy the label outside, record what came of it."""
 
 from dataclasses import dataclass
-
-from fastapi import Request
-from starlette.responses import Response
 
 from fulfillment import views
 from fulfillment.decider import commands, state
@@ -11,8 +8,6 @@ from fulfillment.labels import Labels, VerdictUnknown
 from fulfillment.service import Rules, Warehouse, order_of
 from waybill_runtime.decider import Intent
 from waybill_runtime.http import conditions
-from waybill_runtime.http.auth import Principal
-from waybill_runtime.http.idempotency import Reply, answered_once, fingerprint, required
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
@@ -21,10 +16,6 @@ from waybill_runtime.transact import transact
 from waybill_runtime.work import Asked, Cause, Work
 
 RETRY_AFTER_S = 2
-
-
-class _NotAnswered(Exception):
-    """The key has no answer yet; ends the transaction that looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,47 +27,31 @@ class Shipping:
     warehouse: Warehouse
     labels: Labels
 
-    async def ship(
-        self,
-        request: Request,
-        who: Principal,
-        key: str | None,
-        command: commands.RequestLabel,
-        if_match: str | None,
-    ) -> Response:
-        """Buy the label and answer the shipment; the same key answers the same.
+    async def buy(
+        self, asked: Asked, command: commands.RequestLabel, if_match: str | None, mark: str
+    ) -> None:
+        """Buy the label and record the carrier's verdict; again under the same key, the same one.
+
+        `mark` is what makes two requests under one key the same.
 
         Raises:
-            Refused: what other commands raise; 409 the carrier will not take it, 503 nobody
-                knows yet: the same request later says.
+            Refused: what other commands raise; 503 nobody knows yet: the same request later says.
         """
-        if (answered := await self._answered(request, who, key)) is not None:
-            return answered
-        name = required(key)
-        mark = fingerprint(request, await request.body())
-        asked = Asked(tenant=who.tenant, actor=who.actor, command_id=f"key:{name}")
         is_first_try = await self._ask(asked, command, if_match, mark)
         await self._settle(asked, command, is_first_try=is_first_try)
 
-        async def do(transaction: Transaction, _: Asked) -> Reply:
-            id_ = command.fulfillment_order_id
-            seen = await self.warehouse.read_in(transaction, asked.tenant, id_)
-            if seen.status != "shipped":
-                raise _refused_by_carrier(seen)
-            return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
+    async def shipped(
+        self, transaction: Transaction, tenant: str, id_: str
+    ) -> views.FulfillmentOrder:
+        """A fulfillment order whose label was bought.
 
-        return await answered_once(request, who, key, store=self.on.store, ids=self.on.ids, do=do)
-
-    async def _answered(self, request: Request, who: Principal, key: str | None) -> Response | None:
-        async def do(_: Transaction, __: Asked) -> Reply:
-            raise _NotAnswered
-
-        try:
-            return await answered_once(
-                request, who, key, store=self.on.store, ids=self.on.ids, do=do
-            )
-        except _NotAnswered:
-            return None
+        Raises:
+            Refused: 409 the carrier will not take it.
+        """
+        seen = await self.warehouse.read_in(transaction, tenant, id_)
+        if seen.status != "shipped":
+            raise _refused_by_carrier(seen)
+        return seen
 
     async def _ask(
         self, asked: Asked, command: commands.RequestLabel, if_match: str | None, mark: str
