@@ -10,13 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from tracking import api, bootstrap
+from tracking import api, bootstrap, views
 from tracking.settings import Settings
 from waybill_events import capture, codec
 from waybill_events.event import Event
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.service import Service
+from waybill_runtime.stored import Document
 from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
 from waybill_runtime.work import Work
 
@@ -80,6 +81,17 @@ class Page:
         async with self.on.store.transaction() as transaction:
             work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
             await self.service.handler(work, [Incoming(envelope, codec.decode(envelope))])
+
+    async def rebuilt(self) -> None:
+        """The view built again by a release that counts fewer events in it."""
+        view = views.CUSTOMER.name
+        async with self.on.store.transaction() as transaction:
+            documents = transaction.documents
+            before = (await documents.get("default", view, ["ord_x"]))["ord_x"]
+            generation = await documents.generation(view) + 1
+            fewer = {"ord_x": Document(before.body, 1, before.attributes)}
+            await documents.put("default", view, fewer, generation=generation)
+            await documents.switch_generation(view, generation)
 
     async def get(self, path: str, role: str | None = None, **headers: str) -> httpx.Response:
         if role is not None:
@@ -254,6 +266,41 @@ def test_a_reader_who_comes_back_is_not_told_again(
         await asyncio.sleep(2)
         assert (listener.status, listener.versions) == (200, versions)
         await listener.leave()
+
+    show(story)
+
+
+def test_a_rebuilt_view_is_new_to_whoever_polls_it_and_its_version_grows() -> None:
+    async def story(page: Page) -> None:
+        await page.tell(CONFIRMED)
+        before = await page.get(TRACK)
+        await page.rebuilt()
+        for _ in range(2):
+            after = await page.get(TRACK, **{"If-None-Match": before.headers["etag"]})
+            assert after.status_code == 200
+            assert after.json()["version"] > before.json()["version"]
+            assert after.headers["etag"] == f'"{after.json()["version"]}"'
+            await page.tell(CONFIRMED)
+            before = after
+
+    show(story)
+
+
+def test_a_reader_of_before_a_rebuild_is_told_all_and_then_each_change() -> None:
+    async def story(page: Page) -> None:
+        await page.tell(CONFIRMED)
+        staying = page.listen()
+        await asyncio.sleep(2)
+        await page.rebuilt()
+        back = page.listen(b"2")
+        await asyncio.sleep(2)
+        await page.tell(CONFIRMED)
+        await asyncio.sleep(2)
+        assert len(back.versions) == 2
+        assert staying.versions == [2, *back.versions]
+        assert staying.versions == sorted(set(staying.versions))
+        await staying.leave()
+        await back.leave()
 
     show(story)
 

@@ -290,12 +290,12 @@ async def _parked(on: Infrastructure, name: str) -> Counter[str]:
 
 
 async def _documents(on: Infrastructure, view: str) -> AsyncIterator[tuple[str, int, str]]:
-    """Key, version and body of every document of a view."""
+    """Key, revision and body of every document of a view."""
     after: str | None = None
     async with on.store.reading() as reading:
         while page := await reading.documents.find(
             envelope.DEFAULT_TENANT, view, {}, after=after, limit=PAGE
         ):
             for key, document in page:
-                yield key, document.version, document.body
+                yield key, document.revision, document.body
             after = page[-1][0]

@@ -125,6 +125,6 @@ async def _tracked(system: System) -> dict[str, int]:
         while page := await reading.documents.find(
             DEFAULT_TENANT, "customer", {}, after=after, limit=100
         ):
-            found.update({key: document.version for key, document in page})
+            found.update({key: document.revision for key, document in page})
             after = page[-1][0]
     return found

@@ -114,16 +114,30 @@ class ClaimedJob:
     now: datetime
 
 
+GENERATION = 1_000_000_000
+"""More than any document's version. Revisions are JSON numbers: exact up to 9,000,000 rebuilds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A keyed JSON text of a view, with the attributes it may be found by.
 
-    `version` is the version of its source that it shows; it only grows.
+    `version` counts the changes that made it; it only grows within a generation. `generation` is
+    the one it was read from; a write does not look at it.
     """
 
     body: str
     version: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 1
+
+    @property
+    def revision(self) -> int:
+        """Generation and version in one number, which only grows: what readers may compare.
+
+        A rebuild by a release that counts other events may give the same version to other bytes.
+        """
+        return (self.generation - 1) * GENERATION + self.version
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Tracking:
             document = found[order_id]
             tracked = views.CUSTOMER.model.validate_json(document.body)
             if tracked.order is not None:
-                return _show(tracked.order, tracked.parcels, document.version)
+                return _show(tracked.order, tracked.parcels, document.revision)
         raise _opens_nothing()
 
     async def timeline(self, tenant: str, order_id: str) -> bodies.TimelineView:

@@ -39,6 +39,10 @@ async def _digest(store: Store, generation: int) -> tuple[str, int]:
         return await reading.documents.digest(VIEW, generation)
 
 
+def _places(found: Mapping[str, Document]) -> list[tuple[str, int]]:
+    return [(key, document.generation) for key, document in found.items()]
+
+
 def _bodies(**bodies: str) -> dict[str, Document]:
     return {key: Document(body) for key, body in bodies.items()}
 
@@ -198,6 +202,21 @@ class GenerationCases:
             assert await reading.documents.generation("another") == 1
         assert (await _get(other, "k1"), await _find(other, a="y")) == ("2", ["k1"])
         assert await _get(other, "k1", of=1) == "1"
+
+    async def test_a_document_tells_the_generation_it_is_of(self, harness: StoreHarness) -> None:
+        store = await harness.open()
+        await _put(store, {"k1": Document("1", 7, {"a": "x"})})
+        await _put(store, {"k1": Document("2", 3, {"a": "x"})}, into=2)
+        for live in (1, 2):
+            async with store.transaction() as transaction:
+                documents = transaction.documents
+                await documents.switch_generation(VIEW, live)
+                read = await documents.get("default", VIEW, ["k1"])
+                assert _places(read) == [("k1", live)]
+                found = dict(await documents.find("default", VIEW, {"a": "x"}))
+                assert _places(found) == [("k1", live)]
+                before = await documents.get("default", VIEW, ["k1"], generation=1)
+                assert _places(before) == [("k1", 1)]
 
     async def test_a_switch_waits_for_those_who_share(self, harness: StoreHarness) -> None:
         one, other = await harness.open(), await harness.open()

@@ -36,7 +36,7 @@ class MemoryDocuments:
         for key, document in documents.items():
             before = self._documents.get((view, at, tenant, key))
             if before is None or document.version >= before.version:
-                kept = Document(document.body, document.version, dict(document.attributes))
+                kept = Document(document.body, document.version, dict(document.attributes), at)
                 self._documents.put((view, at, tenant, key), kept)
 
     async def drop(self, tenant: str, view: str, keys: Collection[str]) -> None:

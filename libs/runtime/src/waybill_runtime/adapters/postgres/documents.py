@@ -25,7 +25,7 @@ BATCH = 10_000
 _LIVE = "coalesce({given}::int, (SELECT live FROM view_generation WHERE view = $1), 1)"
 
 GET = f"""/* documents.get */
-SELECT key, body, version, attributes FROM document
+SELECT key, body, version, attributes, generation FROM document
  WHERE view = $1 AND generation = {_LIVE.format(given="$4")} AND tenant = $2
    AND key = ANY($3::text[])
 """  # noqa: S608 - constants only
@@ -218,7 +218,8 @@ class PostgresDocuments:
 
 
 def _document(row: "Row") -> Document:
-    return Document(row["body"], row["version"], json.loads(row["attributes"]))
+    attributes = json.loads(row["attributes"])
+    return Document(row["body"], row["version"], attributes, row["generation"])
 
 
 @functools.cache
@@ -230,7 +231,11 @@ def _find(attributes: int, has_after: bool, descending: bool) -> reads.Read:  # 
     live = sa.select(generations.c.live).where(generations.c.view == view).scalar_subquery()
     generation = sa.func.coalesce(live, sa.literal_column("1"))
     statement = sa.select(
-        documents.c.key, documents.c.body, documents.c.version, documents.c.attributes
+        documents.c.key,
+        documents.c.body,
+        documents.c.version,
+        documents.c.attributes,
+        documents.c.generation,
     ).where(
         documents.c.view == view,
         documents.c.generation == generation,
