@@ -50,7 +50,9 @@ class Incoming:
 
 
 Handler = Callable[[Work, Sequence[Incoming]], Awaitable[None]]
-"""Decides what a batch means, all in one tenant. Must touch nothing outside the transaction."""
+"""Decides what a batch means, all in one tenant, and owes all it does to the transaction: it may run
+again, or not be committed. Outside it may only give hints that do no harm early or twice, such as
+dropping what a cache remembers."""
 
 
 @dataclass(slots=True)

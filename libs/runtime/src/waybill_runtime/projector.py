@@ -2,7 +2,8 @@
 
 View and consumer position commit together, so each event is projected once. A rebuild fills the
 next generation from offset 0 while the live one is read and written, catches up to the live
-position, compares hashes there, and switches; the old generation stays for going back.
+position, compares hashes there, and switches. The generation before stays until the next rebuild,
+to be looked at; nothing goes back to it: the way back is a rebuild by the release before.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
