@@ -159,11 +159,14 @@ def test_what_compose_may_be_told_is_explained(compose: Mapping[str, Any]) -> No
     assert compose["services"]
 
 
-def test_the_keys_and_the_databases_are_made_for_every_service() -> None:
-    folder = ROOT / "deploy" / "compose"
-    for name in ("keys.py", "databases.sh"):
-        text = (folder / name).read_text()
-        assert [service for service in SERVICES if service not in text] == [], name
+def test_the_keys_are_let_in_with_the_settings_of_every_service(compose: Mapping[str, Any]) -> None:
+    given = compose["services"]["keys"]["environment"]
+    needed = {
+        f"{service}_{field}".upper()
+        for service in SERVICES
+        for field in ("database_url", "key_pepper")
+    }
+    assert needed - set(given) == set()
 
 
 def _engine_with_base() -> str | None:
