@@ -143,6 +143,18 @@ def test_an_event_that_skips_a_version_is_parked_not_applied() -> None:
     simulate(1, main())
 
 
+def test_a_key_that_no_database_would_keep_is_parked_under_a_readable_one() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen()
+        bad = Delivery(
+            Message("notifications", "a\0b", b"{}", ()), Partition("notifications", 0), 0
+        )
+        await take(on, consumer(on, handler), [bad])
+        assert [p.key for p in await parked(on)] == ["a\N{REPLACEMENT CHARACTER}b"]
+
+    simulate(1, main())
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -24,6 +24,13 @@ STEPS: Mapping[str, Step] = {}
 """By the old type. Empty while every type is still at v1."""
 
 
+def newest(type_: str, steps: Mapping[str, Step] = STEPS) -> str:
+    """The type that an old one has become; a type without a step is its own newest."""
+    while step := steps.get(type_):
+        type_ = step.becomes
+    return type_
+
+
 def upcast(type_: str, data: Json, steps: Mapping[str, Step] = STEPS) -> tuple[str, Json]:
     """The newest type for an old one, and its fields. A type without a step stays as it is."""
     while step := steps.get(type_):

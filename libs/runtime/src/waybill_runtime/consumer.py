@@ -50,9 +50,9 @@ class Incoming:
 
 
 Handler = Callable[[Work, Sequence[Incoming]], Awaitable[None]]
-"""Decides what a batch means, all in one tenant, and owes all it does to the transaction: it may run
-again, or not be committed. Outside it may only give hints that do no harm early or twice, such as
-dropping what a cache remembers."""
+"""Decides what a batch means, all in one tenant, in the transaction: it may run again, or not be
+committed. Outside it may only give hints that do no harm early or twice, such as dropping what a
+cache remembers."""
 
 
 @dataclass(slots=True)
@@ -264,7 +264,9 @@ class EventConsumer:
         try:
             key = self._open(delivery).key
         except Poison:
-            key = delivery.message.key
+            key = delivery.message.key.replace(
+                "\0", "\N{REPLACEMENT CHARACTER}"
+            )  # no text for a store
         log.error("parked", key=key, reason=reason, partition=delivery.partition)
 
         async with self._store.transaction() as transaction:

@@ -14,7 +14,7 @@ from waybill_events.catalogue import CATALOGUE
 from waybill_events.codec import InvalidEvent
 from waybill_events.envelope import InvalidEnvelope, Recorded
 from waybill_events.event import Event
-from waybill_events.upcast import STEPS
+from waybill_events.upcast import STEPS, Step, newest
 from waybill_runtime.bus import Delivery
 from waybill_runtime.stored import Document, Parked
 
@@ -56,23 +56,29 @@ def opened(topic: str, headers: Sequence[tuple[str, bytes]], value: bytes) -> Re
 
 
 def judge(
-    recorded: Recorded, seen: Mapping[str, int], handles: Collection[str], *, strict: bool
+    recorded: Recorded,
+    seen: Mapping[str, int],
+    handles: Collection[str],
+    *,
+    strict: bool,
+    steps: Mapping[str, Step] = STEPS,
 ) -> Verdict:
     """What to do with an event, given the last version taken of each stream.
 
-    `strict`: a type that nobody knows is poison, whether it is handled or not.
+    `handles` are today's types: an older one counts as what it has become. `strict`: a type that
+    nobody knows is poison, whether it is handled or not.
     """
     last = seen.get(recorded.stream, 0)
     if recorded.version <= last:
         return Duplicate()
     if recorded.version > last + 1:
         return Gap(f"{recorded.stream} is at {last}, this is {recorded.version}")
-    if strict and recorded.type not in CATALOGUE and recorded.type not in STEPS:
+    if strict and recorded.type not in CATALOGUE and recorded.type not in steps:
         return Poison(f"type {recorded.type} is unknown to this release")
-    if recorded.type not in handles:
+    if newest(recorded.type, steps) not in handles:
         return Apply(None)
     try:
-        return Apply(codec.decode(recorded))
+        return Apply(codec.decode(recorded, steps=steps))
     except InvalidEvent as error:
         return Poison(str(error))
 

@@ -52,7 +52,7 @@ async def project(
     keyed = [
         (key, incoming)
         for incoming in batch
-        if incoming.recorded.type in view.handles
+        if incoming.event.TYPE in view.handles
         and (key := view.key(incoming.recorded, incoming.event)) is not None
     ]
     if not keyed:
@@ -92,7 +92,7 @@ def projecting(
 
     async def handle(work: Work, batch: Sequence[Incoming]) -> None:
         if then is not None and (
-            concerned := [incoming for incoming in batch if incoming.recorded.type in handles]
+            concerned := [incoming for incoming in batch if incoming.event.TYPE in handles]
         ):
             await then(work, concerned)
         if names:

@@ -154,7 +154,7 @@ def _list(row: OrderRow | None, recorded: Recorded, event: Event) -> OrderRow | 
         )
     if row is None:
         return None
-    return row.model_copy(update={"status": _STATUS_AFTER[recorded.type]})
+    return row.model_copy(update={"status": _STATUS_AFTER[event.TYPE]})
 
 
 def _attributes(row: OrderRow) -> Mapping[str, str]:

@@ -74,7 +74,7 @@ def on_events(fulfillment: Rules, within: Deadlines, recipients: Recipients[Reci
                 )
             ]
         )
-        await feed.add(work, [one for one in batch if one.recorded.type in feed.HANDLES])
+        await feed.add(work, [one for one in batch if one.event.TYPE in feed.HANDLES])
 
     return handle
 

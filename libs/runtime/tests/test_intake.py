@@ -1,0 +1,58 @@
+"""What a delivery means, case by case."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from waybill_events.envelope import Recorded
+from waybill_events.notification import ContactPreferenceChanged
+from waybill_events.upcast import Step
+from waybill_runtime import intake
+from waybill_runtime.testing.world import recorded
+
+NOW = ContactPreferenceChanged.TYPE
+ONCE = "notification.preference_set.v1"
+FACT = ContactPreferenceChanged(customer_ref="c", channel="email", allowed=True)
+
+
+def rename(data: dict[str, Any]) -> dict[str, Any]:
+    return {**{k: v for k, v in data.items() if k != "is_allowed"}, "allowed": data["is_allowed"]}
+
+
+STEPS = {ONCE: Step(NOW, rename)}
+
+
+def event(version: int = 1, type_: str = NOW, data: str = "") -> Recorded:
+    told = recorded(FACT, stream="s", version=version, topic="notifications", key="k", type_=type_)
+    return replace(told, data=data) if data else told
+
+
+def old() -> Recorded:
+    return event(
+        type_=ONCE, data=json.dumps({"customer_ref": "c", "channel": "email", "is_allowed": True})
+    )
+
+
+def test_an_older_type_reaches_whoever_handles_what_it_has_become() -> None:
+    assert intake.judge(old(), {}, {NOW}, strict=True, steps=STEPS) == intake.Apply(FACT)
+
+
+def test_an_older_type_whose_successor_nobody_handles_is_only_noted() -> None:
+    assert intake.judge(old(), {}, {"x.y.v1"}, strict=True, steps=STEPS) == intake.Apply(None)
+
+
+@pytest.mark.parametrize(
+    ("version", "seen", "verdict"),
+    [(1, 0, intake.Apply), (3, 2, intake.Apply), (2, 2, intake.Duplicate), (4, 2, intake.Gap)],
+)
+def test_the_version_says_next_known_or_gap(version: int, seen: int, verdict: type) -> None:
+    judged = intake.judge(event(version), {"s": seen}, {NOW}, strict=True)
+    assert type(judged) is verdict
+
+
+def test_a_type_that_nobody_knows_is_poison_to_the_strict_alone() -> None:
+    stranger = event(type_="loyalty.points_won.v1")
+    assert isinstance(intake.judge(stranger, {}, {NOW}, strict=True), intake.Poison)
+    assert intake.judge(stranger, {}, {NOW}, strict=False) == intake.Apply(None)
