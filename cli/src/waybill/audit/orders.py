@@ -68,7 +68,7 @@ def i2_one_order_per_key(evidence: Evidence) -> Finding:
     return finding
 
 
-def _due_minor(facts: Sequence[Fact]) -> int:
+def due_minor(facts: Sequence[Fact]) -> int:
     """What an order costs after everything that was cancelled of it."""
     due = 0
     prices: dict[str, int] = {}
@@ -100,7 +100,7 @@ def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
         finding.looked(f"orders {end}")
         taken = captured[order_id]
         kept = taken - refunded[order_id]
-        due = _due_minor(evidence.by_order[order_id])
+        due = due_minor(evidence.by_order[order_id])
         if end == "completed" and taken != due:
             finding.violations.append(
                 f"{order_id} is {end}: the gateway captured {taken}, due are {due}"
