@@ -1,7 +1,8 @@
 """Our own events by number, for warehouses without Kafka: replayable from any cursor.
 
-The numbers are a promise to those who keep a cursor, so this is no rebuildable view. They are
-gapless and taken last in their transaction: who sees a number has seen all before it.
+The numbers are a promise to those who keep a cursor, so this is no rebuildable view. Their counter
+stays locked from the taking to the commit, whatever else the transaction writes: they are gapless
+and in commit order, and who sees a number can see all before it.
 """
 
 import json
