@@ -12,6 +12,7 @@ import pytest
 
 from waybill_events.catalogue import SUBSCRIPTIONS
 from waybill_runtime import program
+from waybill_runtime.settings import SECRETS_DIR
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "deploy" / "k8s" / "base"
@@ -79,7 +80,7 @@ def the_root_file_system_is_read_only_and_tmp_is_empty(docs: Sequence[Doc]) -> I
         if context.get("readOnlyRootFilesystem") is not True or "/tmp" not in mounts:  # noqa: S108
             yield title
     for title, pod in _pods(docs):
-        if any("emptyDir" not in volume for volume in pod.get("volumes", ())):
+        if any({"emptyDir", "secret"}.isdisjoint(volume) for volume in pod.get("volumes", ())):
             yield title
 
 
@@ -192,13 +193,20 @@ def the_namespace_enforces_restricted_pods(docs: Sequence[Doc]) -> Iterator[str]
 
 
 def secrets_are_named_and_never_here(docs: Sequence[Doc]) -> Iterator[str]:
+    """A Secret is mounted, for variables are shown by whoever describes a pod."""
     yield from map(_title, _of(docs, "Secret"))
     for title, container in _containers(docs):
+        if container.get("env") != [{"name": SECRETS_DIR, "value": "/secrets"}]:
+            yield title
+        mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", ())}
+        mount = mounts.get("/secrets", {})
+        if mount.get("name") != "secrets" or mount.get("readOnly") is not True:
+            yield title
+    for title, pod in _pods(docs):
         service = title.partition("/")[2].partition("-")[0]
-        for variable in container.get("env", ()):
-            reference = variable.get("valueFrom", {}).get("secretKeyRef", {})
-            if reference.get("name") != f"{service}-secrets":
-                yield f"{title}: {variable['name']}"
+        mounted = [one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one]
+        if mounted != [f"{service}-secrets"]:
+            yield title
 
 
 RULES: Sequence[Rule] = (
@@ -263,6 +271,8 @@ PLANTS: Sequence[tuple[Rule, str, Path_, object]] = (
         "baseline",
     ),
     (RULES[15], _JOB, (*_ONE, "env"), [{"name": "CAPTURE_KEY_PEPPER", "value": "plain"}]),
+    (RULES[15], _API, (*_POD, "volumes"), [{"name": "secrets", "emptyDir": {}}]),
+    (RULES[15], _API, (*_ONE, "volumeMounts", 1, "readOnly"), False),
     (RULES[15], "Service/capture-api", ("kind",), "Secret"),
 )
 

@@ -2,13 +2,15 @@
 
 import importlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
 from waybill_events.catalogue import SUBSCRIPTIONS
-from waybill_runtime.settings import ServiceSettings
+from waybill_runtime.settings import SECRETS_DIR, ServiceSettings
 
 Doc = dict[str, Any]
 
@@ -38,6 +40,12 @@ def _pods(docs: Sequence[Doc], service: str) -> list[Doc]:
         for kind, part in kinds
         for doc in _named(docs, kind, f"{service}-{part}")
     ]
+
+
+def _secrets(service: str) -> set[str]:
+    """The variables that no log may show."""
+    fields = _settings(service).model_fields.items()
+    return {f"{service}_{name}".upper() for name, said in fields if said.annotation is SecretStr}
 
 
 def _addresses(service: str) -> Iterator[str]:
@@ -103,17 +111,21 @@ def test_a_service_that_moved_away_from_its_callers_is_caught(docs: list[Doc]) -
 
 @pytest.mark.parametrize("service", sorted(SUBSCRIPTIONS))
 def test_a_service_gets_the_settings_it_knows_and_all_that_it_needs(
-    service: str, docs: list[Doc], monkeypatch: pytest.MonkeyPatch
+    service: str, docs: list[Doc], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = _settings(service)
     plain = _told(docs, service)
     assert len(_pods(docs, service)) == 3
     known = {f"{service}_{field}".upper() for field in settings.model_fields}
     for pod in _pods(docs, service):
-        secret = {one["name"]: "whsec_" + "x" * 32 for one in pod["containers"][0]["env"]}
-        given = plain | secret
-        assert set(given) <= known
-        assert not set(plain) & set(secret)
-        for name, value in given.items():
+        (volume,) = [one["secret"] for one in pod["volumes"] if one["name"] == "secrets"]
+        secret = {item["path"] for item in volume["items"]}
+        assert {*plain, *secret} <= known
+        assert not _secrets(service) & set(plain)
+        assert secret <= _secrets(service)
+        for name in secret:
+            (tmp_path / name).write_text("whsec_" + "x" * 32)
+        for name, value in plain.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv(SECRETS_DIR, str(tmp_path))
         settings()

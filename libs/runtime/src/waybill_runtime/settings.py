@@ -1,9 +1,22 @@
-"""What every service can be told by its environment, as `<SERVICE>_<FIELD>` or mounted secrets."""
+"""What every service can be told: variables `<SERVICE>_<FIELD>`, or mounted files of those names.
 
+The folder of such files is named by `WAYBILL_SECRETS_DIR`; a variable goes before a file.
+"""
+
+import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+SECRETS_DIR = "WAYBILL_SECRETS_DIR"
 
 
 class ServiceSettings(BaseSettings):
@@ -28,3 +41,24 @@ class ServiceSettings(BaseSettings):
         0.0, ge=0, le=60, description="Time between unready and closing, for load balancers."
     )
     effects_at_once: int = Field(32, ge=1, le=1000, description="Calls outside at one time.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables, then the files of the folder that the environment names, if it names one.
+
+        Raises:
+            SettingsError: the folder is not there: a mount that is missing is not "no secrets".
+        """
+        folder = os.environ.get(SECRETS_DIR)
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise SettingsError(f"{SECRETS_DIR} names {folder}, and there is no such folder.")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, folder)
