@@ -290,7 +290,10 @@ def test_a_call_older_than_its_key_is_looked_up_and_asked_anew_once_it_proved_un
         payments = Payments()
         await payments.hear(placed(), RESERVED)
         await asyncio.sleep(20 * 3600)  # the worker was down for most of a day
-        await payments.run_for(10)
+        await payments.run_for(60)
+        assert payments.ledger() == []
+        assert (await payments.types())[-1] == "AuthorizationRequested"
+        await payments.run_for(3600 + 60)
 
         assert [entry.idempotency_key for entry in payments.gateway.ledger] == ["ord_x:authorize:2"]
 

@@ -1,7 +1,10 @@
-"""Calls to the gateway: what is asked, under which key, and how soon. Told by events alone."""
+"""Calls to the gateway: what is asked, under which key, how soon; and whether it may be sent again.
 
-from datetime import datetime
-from typing import TypeAlias
+Told by events and by time alone.
+"""
+
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +17,10 @@ Operation: TypeAlias = payment.Operation
 OPERATIONS: tuple[Operation, ...] = ("authorize", "capture", "void", "refund")
 
 PAUSE_S_MAX = 3600.0
+SAME_KEY = timedelta(hours=20)
+"""Gateways keep keys for a day: an older one might be taken for a new one and charged again."""
+SILENCE = timedelta(hours=1)
+"""So long after the last try could be sent, none is still on its way to the gateway."""
 
 
 class Call(BaseModel):
@@ -102,6 +109,28 @@ def requested(recorded: Recorded, event: Event) -> tuple[Call, float] | None:
             return call, 0.0
         case _:
             return None
+
+
+def first_step(call: Call, *, attempt: int, now: datetime) -> Literal["look", "make"]:
+    """Look a call up wherever it may have been made before, or may not be sent any more."""
+    may_have_been_made = attempt > 1 or call.is_told
+    return "look" if may_have_been_made or _age(call, now) >= SAME_KEY else "make"
+
+
+def after_not_found(call: Call, *, now: datetime) -> Literal["make", "wait", "never"]:
+    """What "not found" means: make it, ask again later, or it was never done and never will be.
+
+    Proof takes two things: that the key is not sent any more, and that nothing sent is still on
+    its way. Only then may the same be asked under a new key.
+    """
+    age = _age(call, now)
+    if age < SAME_KEY:
+        return "make"
+    return "wait" if age < SAME_KEY + SILENCE else "never"
+
+
+def _age(call: Call, now: datetime) -> timedelta:
+    return now - call.requested_at
 
 
 def _pause_s(attempt: int) -> float:

@@ -34,8 +34,6 @@ from waybill_runtime.stored import ClaimedJob, Job, Stream
 from waybill_runtime.work import Asked, Work, caused_by
 
 EXPIRE = "payment.expire"
-SAME_KEY = timedelta(hours=20)
-"""Gateways keep keys for a day: an older one might be taken for a new one and charged again."""
 EXPIRY_MARGIN = timedelta(seconds=1)
 """Later than the gateway's own clock may be: what we call expired holds nobody's money."""
 
@@ -101,8 +99,7 @@ def effects(gateway: PaymentGateway, ids: Ids) -> Mapping[str, Effect]:
     async def call_gateway(job: ClaimedJob) -> Outcome:
         """Make a call, or find out what came of it; again until there is a verdict."""
         call = Call.model_validate_json(job.payload)
-        look_first = job.attempt > 1 or call.is_told
-        answer = await _settle(gateway, call, look_first=look_first, now=job.now)
+        answer = await _settle(gateway, call, attempt=job.attempt, now=job.now)
         again_s = backoff_s(job.attempt, ids)
         command: commands.Command
         match answer:
@@ -124,21 +121,19 @@ def effects(gateway: PaymentGateway, ids: Ids) -> Mapping[str, Effect]:
     return {calls.kind(operation): call_gateway for operation in calls.OPERATIONS}
 
 
-async def _settle(
-    gateway: PaymentGateway, call: Call, *, look_first: bool, now: datetime
-) -> Answer:
-    """Find out what came of a call, or make it.
-
-    `look_first` where it may have been made before. Once the key is too old to be sent again,
-    "not found" proves that it was never done, and never will be.
-    """
-    is_old = now - call.requested_at >= SAME_KEY
-    if look_first or is_old:
+async def _settle(gateway: PaymentGateway, call: Call, *, attempt: int, now: datetime) -> Answer:
+    """Find out what came of a call, or make it, as `calls` says."""
+    if calls.first_step(call, attempt=attempt, now=now) == "look":
         found = await gateway.lookup(call.key)
         if not isinstance(found, NotFound):
             return found
-        if is_old:
-            return Declined(code="never_performed", retryable=True)
+        match calls.after_not_found(call, now=now):
+            case "wait":
+                return Pending()
+            case "never":
+                return Declined(code="never_performed", retryable=True)
+            case "make":
+                pass
     return await _make(gateway, call)
 
 
