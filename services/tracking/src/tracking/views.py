@@ -127,9 +127,10 @@ def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
             return {"cancelling": False}
         case capture.OrderRejected(reason=reason):
             failed = "failed" if reason == capture.PAYMENT_DECLINED else order.payment
-            return {"status": "rejected", "reason": reason, "payment": failed}
+            return {"status": "rejected", "reason": reason, "payment": failed, **_off(order)}
         case capture.OrderExpired(reason=reason) | capture.OrderCancelled(reason=reason):
-            return {"status": _ENDS[type(event)], "reason": reason, "cancelling": False}
+            ended = {"status": _ENDS[type(event)], "reason": reason, "cancelling": False}
+            return {**ended, **_off(order)}
         case capture.OrderCompleted():
             settled = order.payment if order.payment in _GIVEN_BACK else "captured"
             return {"status": "completed", "payment": settled}
@@ -147,6 +148,16 @@ def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
             }
         case _:
             return {}
+
+
+def _off(order: OrderPart) -> Mapping[str, object]:
+    """Whatever of an order had not left when it ended is cancelled with it."""
+    return {
+        "lines": tuple(
+            line.model_copy(update={"cancelled": line.quantity - line.shipped})
+            for line in order.lines
+        )
+    }
 
 
 def _less(line: Line, gone: Mapping[str, int]) -> Line:
