@@ -242,3 +242,28 @@ def test_a_refund_takes_from_several_authorisations_where_one_is_not_enough() ->
         ("rfn_1-2", "ga:ord_x:authorize:2", 485),
     ]
     spec.after(back(2000)).when(back(2000)).then_nothing()
+
+
+def test_a_shipment_that_a_hold_cannot_pay_is_refused_aloud_and_never_charged_less() -> None:
+    """No rule of ours makes such a hold (see the laws); should there be one, it must be seen."""
+    requested_less = payment.AuthorizationRequested(
+        payment_id="pay_x",
+        order_id="ord_x",
+        amount_minor=100,
+        currency="GBP",
+        token="tok_approve",
+        idempotency_key=AUTH_1,
+    )
+    held_less = payment.PaymentAuthorized(
+        payment_id="pay_x",
+        order_id="ord_x",
+        authorization_id="ga_1",
+        amount_minor=100,
+        currency="GBP",
+        expires_at=EXPIRES_AT,
+    )
+    spec = payments.given(INITIATED, requested_less, held_less).after(ship(1, 6))
+    asked = [e for e in spec.history if isinstance(e, payment.CaptureRequested)]
+    assert [one.amount_minor for one in asked] == [2025]
+    refused = spec.when(declined(CAPTURE_1, "amount_too_large")).events
+    assert names(list(refused)) == ["CaptureFailed", "VoidRequested"]

@@ -217,6 +217,18 @@ def test_each_shipment_is_charged_at_most_once_and_for_what_it_holds(
 
 @settings(max_examples=100, deadline=None)
 @given(steps)
+def test_a_hold_that_may_be_captured_from_covers_all_that_is_still_needed(
+    story: Sequence[object],
+) -> None:
+    state: State = decider.INITIAL
+    for event in lived(story).events:
+        state = decider.evolve(state, event)
+        if isinstance(state, Payment) and state.hold is not None:
+            assert state.needed_minor <= state.held_minor
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps)
 def test_no_key_goes_out_twice(story: Sequence[object]) -> None:
     keys = lived(story).keys()
     assert len(set(keys)) == len(keys)

@@ -83,7 +83,7 @@ def _capture(state: Payment, hold: Hold, due: Due) -> payment.CaptureRequested:
         order_id=state.order_id,
         shipment_id=due.shipment_id,
         authorization_id=hold.authorization_id,
-        amount_minor=min(due.amount_minor, hold.open_minor),
+        amount_minor=due.amount_minor,
         currency=state.currency,
         final=state.needed_minor == due.amount_minor,
         idempotency_key=f"{state.order_id}:capture:{due.shipment_id}{again}",
