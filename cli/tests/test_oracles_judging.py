@@ -8,6 +8,7 @@ import pytest
 
 from waybill.audit import oracles, report
 from waybill.audit.evidence import Evidence, Finding, LogLine, OnBus
+from waybill.failure import FAILED, OK, UNCHECKED
 from waybill.ledger import Polled
 from waybill.testing import story
 
@@ -142,20 +143,36 @@ def test_what_could_not_be_had_is_not_checked_and_fails_the_audit(
     found = judged(replace(CLEAN, **{source: None}))  # type: ignore[arg-type]  # all may be None
     assert [name for name, f in found.items() if f.verdict == "not checked"] == guarantees
     assert all(found[name].missing for name in guarantees)
-    assert not report.passes(list(found.values()))
+    assert report.verdict(list(found.values())) == "not checked"
 
 
-def test_without_a_clients_ledger_its_guarantee_is_not_checked_and_fails_nothing() -> None:
-    found = judged(replace(CLEAN, clients=()))
-    assert [name for name, f in found.items() if f.verdict == "not checked"] == ["I15"]
-    assert report.passes(list(found.values()))
+def test_an_audit_passes_only_when_every_guarantee_holds() -> None:
+    findings = list(judged(CLEAN).values())
+    told = report.as_json(CLEAN.at, findings, [], settled=False)
+    assert (told["verdict"], told["passes"], told["not_checked"]) == ("holds", True, [])
+    assert report.exit_code(findings) == OK
+
+
+def test_what_was_not_looked_at_is_never_counted_as_holding() -> None:
+    findings = list(judged(replace(CLEAN, clients=())).values())
+    told = report.as_json(CLEAN.at, findings, [], settled=False)
+    assert (told["verdict"], told["passes"], told["not_checked"]) == ("not checked", False, ["I15"])
+    assert report.exit_code(findings) == UNCHECKED
+
+
+def test_a_violation_is_told_before_what_was_not_looked_at() -> None:
+    wrong = {"A": {"locations": [{**story.levels(1, 0, 0)[0], "version": 4}]}}
+    findings = list(judged(replace(CLEAN, clients=(), stock=wrong)).values())
+    told = report.as_json(CLEAN.at, findings, [], settled=False)
+    assert (told["verdict"], told["passes"], told["not_checked"]) == ("violated", False, ["I15"])
+    assert report.exit_code(findings) == FAILED
 
 
 def test_an_empty_system_is_not_checked_at_all_and_passes_no_audit() -> None:
     empty = Evidence(at=story.START, events=[])
     found = judged(empty)
     assert {f.verdict for f in found.values()} == {"not checked"}
-    assert not report.passes(list(found.values()))
+    assert report.exit_code(list(found.values())) == UNCHECKED
 
 
 def test_oracles_change_nothing_they_look_at() -> None:

@@ -1,7 +1,10 @@
 """What goes wrong on one machine, told with its remedy."""
 
-OK, FAILED, USAGE, NOT_FOUND, CONFLICT, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
-"""Exit codes of every waybill command."""
+OK, FAILED, USAGE, NOT_FOUND, CONFLICT, UNAVAILABLE = range(6)
+"""Exit codes of every waybill command, with the two below."""
+UNCHECKED = 6
+"""An audit that found nothing violated, and could not look at everything."""
+INTERRUPTED = 130
 
 
 class Failure(Exception):

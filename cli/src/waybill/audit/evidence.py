@@ -130,10 +130,7 @@ class Finding:
 
     @property
     def is_refused(self) -> bool:
-        """Whether an audit fails by this: violated, or something to look at was kept from us.
-
-        A guarantee about things of which there is none yet is not checked, and fails nothing.
-        """
+        """Whether somebody has to act: it is violated, or something to look at was kept from us."""
         return bool(self.violations or self.missing)
 
     def looked(self, what: str, count: int = 1) -> None:

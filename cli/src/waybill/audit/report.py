@@ -10,15 +10,29 @@ from rich.table import Table
 from rich.text import Text
 
 from waybill.audit.evidence import Finding
+from waybill.failure import FAILED, OK, UNCHECKED
 
 SHOWN = 20
 _STYLE = {"holds": "green", "violated": "red", "not checked": "yellow"}
 
 
-def passes(findings: Sequence[Finding]) -> bool:
-    """Whether an audit succeeds: something was looked at, nothing is violated or kept from us."""
-    looked = any(finding.verdict == "holds" for finding in findings)
-    return looked and not any(finding.is_refused for finding in findings)
+EXIT_CODES = {"holds": OK, "violated": FAILED, "not checked": UNCHECKED}
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Of the whole: one violation violates it, and what was not looked at never holds."""
+    found = {finding.verdict for finding in findings}
+    return next((worst for worst in ("violated", "not checked") if worst in found), "holds")
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """OK when every guarantee holds, FAILED at a violation, UNCHECKED when one was not checked."""
+    return EXIT_CODES[verdict(findings)]
+
+
+def not_checked(findings: Sequence[Finding]) -> list[str]:
+    """The guarantees that were not looked at, by name."""
+    return [one.guarantee for one in findings if one.verdict == "not checked"]
 
 
 def as_json(
@@ -28,7 +42,9 @@ def as_json(
     return {
         "at": at.isoformat(),
         "settled": settled,
-        "passes": passes(findings),
+        "verdict": verdict(findings),
+        "passes": verdict(findings) == "holds",
+        "not_checked": not_checked(findings),
         "guarantees": [
             {**asdict(finding), "verdict": finding.verdict, "refused": finding.is_refused}
             for finding in findings
