@@ -95,3 +95,48 @@ def test_preferences_of_channels_stand_apart() -> None:
     no_sms = SetPreference(customer_ref="17850", channel="sms", allowed=False)
     no_mail = SetPreference(customer_ref="17850", channel="email", allowed=False)
     assert dict(PREFERENCES.after(no_sms, no_mail).state) == {"sms": False, "email": False}
+
+
+@pytest.mark.parametrize(
+    ("channel", "said", "is_told"),
+    [
+        ("email", (), True),
+        ("sms", (), True),
+        ("chat", (), False),
+        ("pigeon", (), False),
+        ("email", (("email", False),), False),
+        ("email", (("sms", False),), True),
+        ("chat", (("chat", True),), True),
+    ],
+)
+def test_a_channel_is_used_as_the_customer_said_else_as_holds_by_default(
+    channel: str, said: decider.Preferences, is_told: bool
+) -> None:
+    suppressed = None if is_told else NoteSuppressed(reason="preference")
+    assert decider.unwanted(channel, said) == suppressed
+
+
+@pytest.mark.parametrize(
+    ("is_erased", "has_channel", "reason"),
+    [
+        (True, True, "recipient_erased"),
+        (True, False, "recipient_erased"),
+        (False, False, "no_channel"),
+        (False, True, "no_address"),
+    ],
+)
+def test_who_cannot_be_told_is_left_alone_for_the_first_reason_there_is(
+    is_erased: bool, has_channel: bool, reason: str
+) -> None:
+    assert decider.unreachable(is_erased=is_erased, has_channel=has_channel).reason == reason
+
+
+def test_trouble_is_failure_only_at_the_last_try() -> None:
+    assert decider.in_vain("no answer", decider.TRIES - 1) is None
+    assert decider.in_vain("no answer", decider.TRIES) == NoteFailed(
+        reason="no answer", attempts=decider.TRIES
+    )
+
+
+def test_a_refusal_is_failure_at_once_and_said_in_no_more_than_fits() -> None:
+    assert decider.refused("x" * 300, 1) == NoteFailed(reason="x" * 200, attempts=1)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from notification import bootstrap, decider, reactor, service
+from notification import bootstrap, decider, reactor
 from notification.adapters.channel_memory import MemoryChannel
 from notification.ports import Channel, Recipient
 from notification.service import MESSAGE, PREFERENCES
@@ -294,7 +294,7 @@ def test_a_channel_that_stays_away_is_given_up_after_all_tries() -> None:
         await post.run(3_600)
         verdict = await post.verdict()
         assert isinstance(verdict, notification.NotificationFailed)
-        assert verdict.attempts == service.TRIES
+        assert verdict.attempts == decider.TRIES
         assert verdict.reason == "ChannelUnavailable: no answer"
 
     tell_post(story, channels={"email": MemoryChannel(failures=1_000)})

@@ -1,9 +1,10 @@
 """One message to one person through one channel: decided once, then sent, refused or suppressed.
 
-The stream is the dedupe key, so the same fact told twice decides nothing twice.
+The stream is the dedupe key, so the same fact told twice decides nothing twice. Who may be told, and
+for how long it is tried, is decided here as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never
 
@@ -158,3 +159,41 @@ def evolve_preference(state: Preferences, event: Event) -> Preferences:
     if not isinstance(event, ContactPreferenceChanged):
         return state
     return tuple(sorted({**dict(state), event.channel: event.allowed}.items()))
+
+
+# --- who may be told ----------------------------------------------------------------------
+
+TRIES = 60
+"""Then the message has failed: with the backoff of jobs that is after about forty minutes."""
+
+BY_DEFAULT: Mapping[str, bool] = {"email": True, "sms": True, "chat": False}
+"""Whether a channel is used for customers who have not said."""
+
+REASON_LENGTH_MAX = 200
+
+
+def allowed(said: Preferences) -> Mapping[str, bool]:
+    """Every channel, allowed or not; one that nobody spoke of is not there."""
+    return {**BY_DEFAULT, **dict(said)}
+
+
+def unwanted(channel: str, said: Preferences) -> NoteSuppressed | None:
+    """Why nobody is even looked up: the customer, or what holds by default, is against it."""
+    return None if allowed(said).get(channel, False) else NoteSuppressed(reason="preference")
+
+
+def unreachable(*, is_erased: bool, has_channel: bool) -> NoteSuppressed:
+    """Why somebody who may be told cannot be: forgotten, no such channel, else no address on it."""
+    if is_erased:
+        return NoteSuppressed(reason="recipient_erased")
+    return NoteSuppressed(reason="no_address" if has_channel else "no_channel")
+
+
+def refused(reason: str, attempt: int) -> NoteFailed:
+    """A channel that refuses is not asked again."""
+    return NoteFailed(reason=reason[:REASON_LENGTH_MAX], attempts=attempt)
+
+
+def in_vain(reason: str, attempt: int) -> NoteFailed | None:
+    """What trouble on the way comes to: nothing yet, for it is tried again; failure in the end."""
+    return refused(reason, attempt) if attempt >= TRIES else None

@@ -24,11 +24,6 @@ from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.work import Asked, Work, caused_by
 
 SEND = "notification.send"
-TRIES = 60
-"""Then the message has failed: with the backoff of jobs that is after about forty minutes."""
-
-BY_DEFAULT: Mapping[str, bool] = {"email": True, "sms": True, "chat": False}
-"""Whether a channel is used for customers who have not said."""
 
 
 def _follow(recorded: Recorded, event: Event) -> Follow:
@@ -99,10 +94,10 @@ class Sender:
         try:
             command = await self._attempt(told, job.attempt)
         except (ChannelUnavailable, RecipientsUnavailable) as error:
-            if job.attempt < TRIES:
+            failed = decider.in_vain(f"{type(error).__name__}: {error}", job.attempt)
+            if failed is None:
                 return Outcome(again_s=backoff_s(job.attempt, self._on.ids))
-            reason = f"{type(error).__name__}: {error}"[:200]
-            command = decider.NoteFailed(reason=reason, attempts=job.attempt)
+            command = failed
         return Outcome([Intent(MESSAGE, told.dedupe_key, command)])
 
     async def _attempt(
@@ -111,20 +106,18 @@ class Sender:
         facts = await self._facts(told.order_id)
         if facts is None:
             raise RecipientsUnavailable("the order itself has not been read yet")
-        if not await self._allowed(facts.customer_ref, told.channel):
-            return decider.NoteSuppressed(reason="preference")
-        try:
-            recipient = await self._recipients.read(told.recipient_ref)
-        except RecipientErased:
-            return decider.NoteSuppressed(reason="recipient_erased")
-        address = recipient.email if told.channel == "email" else recipient.phone
+        said = await self._said(facts.customer_ref)
+        if (unwanted := decider.unwanted(told.channel, said)) is not None:
+            return unwanted
+        recipient = await self._recipient(told.recipient_ref)
         channel = self._channels.get(told.channel)
-        if address is None or channel is None:
-            return decider.NoteSuppressed(reason="no_address" if channel else "no_channel")
+        address = None if recipient is None else _address(recipient, told.channel)
+        if recipient is None or channel is None or address is None:
+            return decider.unreachable(is_erased=recipient is None, has_channel=channel is not None)
         try:
             reference = await channel.send(_outgoing(told, facts, recipient, address))
         except ChannelRefused as error:
-            return decider.NoteFailed(reason=str(error)[:200], attempts=attempt)
+            return decider.refused(str(error), attempt)
         return decider.NoteSent(provider_ref=reference)
 
     async def _facts(self, order_id: str) -> views.OrderFacts | None:
@@ -133,14 +126,26 @@ class Sender:
             found = await reading.documents.get(DEFAULT_TENANT, view.name, [order_id])
         return view.model.validate_json(found[order_id].body) if order_id in found else None
 
-    async def _allowed(self, customer_ref: str | None, channel: str) -> bool:
+    async def _recipient(self, recipient_ref: str) -> Recipient | None:
+        """The person behind a reference; None once it is erased."""
+        try:
+            return await self._recipients.read(recipient_ref)
+        except RecipientErased:
+            return None
+
+    async def _said(self, customer_ref: str | None) -> decider.Preferences:
+        """What a customer said of channels; a guest said nothing."""
         if customer_ref is None:
-            return BY_DEFAULT.get(channel, False)
+            return ()
         async with self._on.store.reading() as reading:
             work = Work(reading, now=self._on.store.now(), ids=self._on.ids)
             await work.load(PREFERENCES, [customer_ref], lock=False)
-            said, _ = _said(work, customer_ref)
-        return said.get(channel, BY_DEFAULT.get(channel, False))
+            said: decider.Preferences = work.state(PREFERENCES, customer_ref)
+        return said
+
+
+def _address(recipient: Recipient, channel: str) -> str | None:
+    return recipient.email if channel == "email" else recipient.phone
 
 
 def _outgoing(
@@ -177,8 +182,8 @@ def _outgoing(
 
 def _said(work: Work, customer_ref: str) -> tuple[Mapping[str, bool], int]:
     """Every channel, allowed or not, and the version of what was said."""
-    said = dict(work.state(PREFERENCES, customer_ref))
-    return {**BY_DEFAULT, **said}, work.version(PREFERENCES, customer_ref)
+    said = decider.allowed(work.state(PREFERENCES, customer_ref))
+    return said, work.version(PREFERENCES, customer_ref)
 
 
 class Notifications:
