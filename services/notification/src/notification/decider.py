@@ -1,7 +1,7 @@
 """One message to one person through one channel: decided once, then sent, refused or suppressed.
 
-The stream is the dedupe key, so the same fact told twice decides nothing twice. Who may be told, and
-for how long it is tried, is decided here as well.
+The stream is the dedupe key, so the same fact told twice decides nothing twice. Who may be told,
+and for how long it is tried, is decided here as well.
 """
 
 from collections.abc import Mapping, Sequence
