@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from waybill_events.event import Event
 from waybill_events.notification import ContactPreferenceChanged
@@ -307,3 +308,34 @@ def test_a_surprise_while_taking_up_jobs_does_not_end_calls_under_way() -> None:
         assert await words(on) == ["finished"]
 
     simulate(1, main())
+
+
+def test_an_effect_that_comes_back_with_a_reason_is_logged_and_a_plain_poll_is_not() -> None:
+    async def main() -> None:
+        async def effect(job: ClaimedJob) -> Outcome:
+            if job.attempt > 1:
+                return Outcome()
+            return Outcome(again_s=1.0, reason="no answer" if job.id == "e" else "")
+
+        on = World().infrastructure("db")
+        told = '{"order_id": "ord_1", "name": "Ada Lovelace"}'
+        jobs = [
+            Job(id="e", kind="call", due_at=EPOCH, payload=told),
+            Job(id="poll", kind="call", due_at=EPOCH),
+        ]
+        await run(on, jobs, 30, effects={"call": effect})
+
+    with capture_logs() as lines:
+        simulate(1, main())
+    assert [line for line in lines if line["log_level"] == "warning"] == [
+        {
+            "event": "effect comes back",
+            "kind": "call",
+            "job": "e",
+            "order_id": "ord_1",
+            "attempt": 1,
+            "again_s": 1.0,
+            "reason": "no answer",
+            "log_level": "warning",
+        }
+    ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from payment import service
 from payment.adapters.gateway_memory import Lie, MemoryGateway
@@ -189,7 +190,10 @@ def test_an_unknown_outcome_is_said_once_and_resolved_without_charging_twice(tok
             "PaymentAuthorized",
         ]
 
-    world.simulate(1, story())
+    with capture_logs() as lines:
+        world.simulate(1, story())
+    told = {(line["kind"], line["order_id"]) for line in lines if line["event"].endswith("back")}
+    assert told == {("payment.authorize", ORDER_ID)}
 
 
 def test_a_decline_for_good_is_said_at_once() -> None:

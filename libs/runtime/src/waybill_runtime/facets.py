@@ -134,7 +134,10 @@ class Jobs(Protocol):
         ...
 
     async def job_backlog(self) -> Mapping[str, Backlog]:
-        """Due jobs by kind."""
+        """Jobs that are due and not done, by kind, aged by their due time.
+
+        Those claimed and those put off count too: what fails and comes back grows old.
+        """
         ...
 
 

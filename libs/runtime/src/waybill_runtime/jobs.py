@@ -8,6 +8,7 @@ alone: it stops no other job.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,10 +45,13 @@ class Outcome:
     """What became of an effect: commands to record it, and whether to come back.
 
     `again_s` None finishes the job; a number lets it become due again after so many seconds.
+    `reason` says what kept it from its end, for the log, without personal data; a poll that found
+    nothing new has none.
     """
 
     intents: Sequence[Intent] = ()
     again_s: float | None = None
+    reason: str = ""
 
 
 Timer = Callable[[ClaimedJob], Intent | None]
@@ -226,6 +230,22 @@ class JobRunner:
         for job, outcome in outcomes:
             ended = "done" if outcome.again_s is None else "again"
             metrics.JOBS_DONE.labels(kind=job.kind, outcome=ended).inc()
+            if outcome.again_s is not None and outcome.reason:
+                log.warning(
+                    "effect comes back",
+                    kind=job.kind,
+                    job=job.id,
+                    order_id=_order_id(job.payload),
+                    attempt=job.attempt,
+                    again_s=round(outcome.again_s, 1),
+                    reason=outcome.reason,
+                )
+
+
+def _order_id(payload: str) -> str | None:
+    """The order that a job is about, where its payload says so."""
+    read = json.loads(payload)
+    return read.get("order_id") if isinstance(read, dict) else None
 
 
 def backoff_s(attempt: int, ids: Ids) -> float:

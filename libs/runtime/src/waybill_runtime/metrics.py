@@ -38,8 +38,14 @@ RELAYED = Counter("waybill_relayed_total", "Events sent to the bus.")
 RELAY_FAILURES = Counter("waybill_relay_failures_total", "Sends that failed and will be repeated.")
 OUTBOX = Gauge("waybill_outbox", "Committed events that are not on the bus yet.")
 OUTBOX_OLDEST_S = Gauge("waybill_outbox_oldest_seconds", "Age of the oldest unpublished event.")
-JOBS_DUE = Gauge("waybill_jobs_due", "Timers and effects that are due.", ["kind"])
-JOBS_OLDEST_S = Gauge("waybill_jobs_oldest_seconds", "How long the oldest due job waits.", ["kind"])
+JOBS_DUE = Gauge(
+    "waybill_jobs_due", "Timers and effects that are due and not done, put off or not.", ["kind"]
+)
+JOBS_OLDEST_S = Gauge(
+    "waybill_jobs_oldest_seconds",
+    "How long ago the oldest of them was due; of a poll, since its first look.",
+    ["kind"],
+)
 JOBS_DONE = Counter(
     "waybill_jobs_total", "Jobs carried out: done, again or failed.", ["kind", "outcome"]
 )

@@ -71,8 +71,8 @@ class Labels:
             verdict = await self.verdict(
                 DEFAULT_TENANT, order_id, payload["fulfillment_order_id"], is_first_try=False
             )
-        except VerdictUnknown:
-            return Outcome(again_s=backoff_s(job.attempt, self._on.ids))
+        except VerdictUnknown as error:
+            return Outcome(again_s=backoff_s(job.attempt, self._on.ids), reason=str(error))
         if verdict is None:
             return Outcome()
         return Outcome(intents=(Intent(self._fulfillment, order_id, verdict),))

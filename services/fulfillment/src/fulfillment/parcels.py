@@ -3,8 +3,6 @@
 import json
 from typing import get_args
 
-import structlog
-
 from fulfillment.decider import commands, state
 from fulfillment.ports import Carrier, CarrierShipment, CarrierUnavailable
 from fulfillment.service import Rules
@@ -16,8 +14,6 @@ from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Cause, Work
-
-log = structlog.get_logger("waybill.parcels")
 
 _STATUSES = frozenset(get_args(TrackingStatus))
 _LAST = frozenset({"delivered", "return_to_sender"})
@@ -80,11 +76,11 @@ class Parcels:
         pause_s = self._pause_s(job.attempt)
         try:
             shipment = await self._carrier.look_up(state.shipment_of(id_))
-        except CarrierUnavailable:
-            return Outcome(again_s=pause_s)
+        except CarrierUnavailable as error:
+            return Outcome(again_s=pause_s, reason=str(error))
         if shipment is None:
-            log.warning("the carrier does not know our shipment", shipment=state.shipment_of(id_))
-            return Outcome(again_s=pause_s)
+            reason = f"the carrier does not know our shipment {state.shipment_of(id_)}"
+            return Outcome(again_s=pause_s, reason=reason)
         intent = Intent(self._fulfillment, payload["order_id"], _tracking(id_, shipment))
         ended = all(
             any(scan.status in _LAST for scan in parcel.scans) for parcel in shipment.parcels

@@ -112,10 +112,10 @@ def effects(gateway: PaymentGateway, ids: Ids) -> Mapping[str, Effect]:
             case Declined(code=code, retryable=retryable):
                 command = commands.NoteDeclined(key=call.key, code=code, retryable=retryable)
             case Pending():
-                return Outcome(again_s=again_s)
+                return Outcome(again_s=again_s, reason="the gateway has not decided yet")
             case Unknown(detail=detail):
                 unknown = commands.NoteUnknown(key=call.key, detail=detail)
-                return Outcome((Intent(PAYMENT, call.order_id, unknown),), again_s)
+                return Outcome((Intent(PAYMENT, call.order_id, unknown),), again_s, detail)
         return Outcome((Intent(PAYMENT, call.order_id, command),))
 
     return {calls.kind(operation): call_gateway for operation in calls.OPERATIONS}

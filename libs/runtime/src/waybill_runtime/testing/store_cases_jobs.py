@@ -208,3 +208,17 @@ class JobCases:
             backlog = await reading.jobs.job_backlog()
         assert {kind: each.count for kind, each in backlog.items()} == {"timer": 2, "effect": 1}
         assert 5 <= backlog["timer"].oldest_s < 5 + harness.patience_s
+
+    async def test_the_job_backlog_counts_and_ages_what_is_claimed_or_put_off(
+        self, harness: StoreHarness
+    ) -> None:
+        store = await harness.open()
+        await schedule(store, job("j1", store, in_s=-7), job("j2", store, in_s=-5))
+        claims = {found.id: found.token for found in await claim(store)}
+        assert sorted(claims) == ["j1", "j2"]
+        async with store.transaction() as transaction:
+            await transaction.jobs.retry({claims["j1"]: 600})
+        async with store.reading() as reading:
+            backlog = await reading.jobs.job_backlog()
+        assert {kind: each.count for kind, each in backlog.items()} == {"timer": 2}
+        assert 7 <= backlog["timer"].oldest_s < 7 + harness.patience_s

@@ -69,8 +69,9 @@ class MemoryJobs:
         now = self._session.now
         waited: dict[str, list[float]] = {}
         for row in self._jobs.values():
-            if row.ready_at <= now:
-                waited.setdefault(row.job.kind, []).append((now - row.ready_at).total_seconds())
+            due_at = row.job.due_at
+            if due_at <= now:
+                waited.setdefault(row.job.kind, []).append((now - due_at).total_seconds())
         return {kind: Backlog(len(each), max(each)) for kind, each in waited.items()}
 
     def _claim(self, row: JobRow, lease_s: float) -> ClaimedJob:

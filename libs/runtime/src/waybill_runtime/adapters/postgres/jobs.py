@@ -66,8 +66,8 @@ SELECT extract(epoch FROM min(ready_at) - statement_timestamp())::float8 AS due_
 
 BACKLOG = """/* jobs.job_backlog */
 SELECT kind, count(*) AS count,
-       extract(epoch FROM statement_timestamp() - min(ready_at))::float8 AS oldest_s
-  FROM jobs WHERE ready_at <= statement_timestamp() GROUP BY kind
+       extract(epoch FROM statement_timestamp() - min(due_at))::float8 AS oldest_s
+  FROM jobs WHERE due_at <= statement_timestamp() GROUP BY kind
 """
 
 
