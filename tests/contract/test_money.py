@@ -395,4 +395,5 @@ def test_storefront_and_customer_read_the_same_of_an_order(
         assert seen is not None
         assert tracked is not None
         assert tracked.order is not None
-        assert (tracked.order.status, tracked.order.payment) == (seen.status, seen.payment_status)
+        shown = (tracked.order.status, tracked.order.payment, tracked.order.charged_minor)
+        assert shown == (seen.status, seen.payment_status, seen.charged_minor)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tracking import views
+from tracking import views, words
 from waybill_events import capture
 from waybill_events.event import Event, LineQuantity
 from waybill_runtime.testing.world import EPOCH, recorded
@@ -63,3 +63,53 @@ LESS = capture.OrderLinesCancelled(
 def test_what_ended_with_its_order_is_shown_as_cancelled(end: Event) -> None:
     assert [line.cancelled for line in order(end).lines] == [3]
     assert [line.cancelled for line in order(LESS, end).lines] == [3]
+
+
+CONFIRMED = capture.OrderConfirmed(
+    order_id=ORDER,
+    external_ref="536365",
+    channel="web",
+    recipient_ref="rcp_x",
+    reservation_id="res_x",
+    lines=PLACED.lines,
+    allocations=(),
+    shipping=PLACED.shipping,
+    currency="GBP",
+    authorized_minor=1195,
+)
+DELIVERED = capture.OrderFulfillmentRecorded(
+    order_id=ORDER,
+    shipment_id="shp_x-1",
+    lines=(capture.LineProgress(line_id="ln_1", shipped=2, delivered=2),),
+)
+PAID = capture.OrderPaymentRecorded(
+    order_id=ORDER,
+    payment_id="pay_x",
+    status="captured",
+    authorized_minor=1195,
+    captured_minor=1095,
+    refunded_minor=0,
+)
+COMPLETED = capture.OrderCompleted(order_id=ORDER, captured_minor=1095, currency="GBP")
+
+
+def test_a_view_tells_what_was_charged() -> None:
+    assert order(CONFIRMED, LESS).charged_minor == 0
+    assert order(CONFIRMED, LESS, PAID).charged_minor == 1095
+    assert order(CONFIRMED, LESS, COMPLETED).charged_minor == 1095
+
+
+def test_a_short_order_says_what_did_not_come_and_was_not_charged() -> None:
+    short = order(CONFIRMED, LESS, DELIVERED, PAID, COMPLETED)
+    missing = "1 of 3 items was not sent and was not charged"
+    assert words.headline(short, views.ParcelsPart()) == f"Your order was delivered; {missing}."
+    assert words.fulfillment(short, views.ParcelsPart()) == f"2 items were delivered; {missing}"
+    assert words.payment(short) == "Paid for what was sent"
+
+
+def test_a_short_order_under_way_says_what_will_not_come() -> None:
+    two = LESS.model_copy(update={"lines": (LineQuantity(line_id="ln_1", sku="A", quantity=2),)})
+    missing = "2 of 3 items will not be sent and will not be charged"
+    assert words.fulfillment(order(CONFIRMED, two), views.ParcelsPart()) == (
+        f"Being prepared; {missing}"
+    )

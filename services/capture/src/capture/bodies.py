@@ -1,73 +1,23 @@
 """What storefronts send and get. Unknown fields are refused; every limit is named."""
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Self
 
-import phonenumbers
-import pycountry
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from capture import addresses
+from capture import addresses, fields
 
 LINES_MAX = 1_000
-_EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
-_DIGITS = re.compile(r"(?:\d[ -]?){13,19}")
 
-
-def _currency(code: str) -> str:
-    if pycountry.currencies.get(alpha_3=code) is None:
-        raise ValueError(f"{code!r} is no currency of ISO 4217, such as GBP.")
-    return code
-
-
-def _country(code: str) -> str:
-    if pycountry.countries.get(alpha_2=code) is None:
-        raise ValueError(f"{code!r} is no country of ISO 3166-1 alpha-2, such as GB.")
-    return code
-
-
-def _phone(number: str) -> str:
-    try:
-        valid = phonenumbers.is_possible_number(phonenumbers.parse(number, None))
-    except phonenumbers.NumberParseException:
-        valid = False
-    if not valid or not number.startswith("+"):
-        raise ValueError("Write the phone number in E.164, such as +442079460000.")
-    return number
-
-
-def _email(address: str) -> str:
-    if not _EMAIL.match(address):
-        raise ValueError("This is no e-mail address, such as buyer@example.com.")
-    return address
-
-
-def _clean(text: str) -> str:
-    if any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise ValueError("Control characters are not accepted here.")
-    if _has_card_number(text):
-        raise ValueError("This looks like a card number. Send the gateway's token, never a card.")
-    return text
-
-
-def _has_card_number(text: str) -> bool:
-    """Whether the text holds 13 to 19 digits that pass the Luhn check (PCI DSS 3.3)."""
-    for match in _DIGITS.finditer(text):
-        digits = [int(c) for c in match.group() if c.isdigit()]
-        doubled = [d if i % 2 == 0 else sum(divmod(2 * d, 10)) for i, d in enumerate(digits[::-1])]
-        if sum(doubled) % 10 == 0 and len(set(digits)) > 1:
-            return True
-    return False
-
-
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
-Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(fields.clean)]
+Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(fields.clean)]
 CurrencyCode = Annotated[
-    str, Field(pattern="^[A-Z]{3}$", examples=["GBP"]), AfterValidator(_currency)
+    str, Field(pattern="^[A-Z]{3}$", examples=["GBP"]), AfterValidator(fields.currency)
 ]
-CountryCode = Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["GB"]), AfterValidator(_country)]
+CountryCode = Annotated[
+    str, Field(pattern="^[A-Z]{2}$", examples=["GB"]), AfterValidator(fields.country)
+]
 AmountMinor = Annotated[int, Field(ge=0, le=10**12, strict=True)]
 
 
@@ -77,8 +27,8 @@ class Body(BaseModel):
 
 class Customer(Body):
     ref: Short | None = None
-    email: Annotated[str, Field(max_length=254), AfterValidator(_email)] | None = None
-    phone: Annotated[str, Field(max_length=20), AfterValidator(_phone)] | None = None
+    email: Annotated[str, Field(max_length=254), AfterValidator(fields.email)] | None = None
+    phone: Annotated[str, Field(max_length=20), AfterValidator(fields.phone)] | None = None
     locale: Annotated[str, Field(pattern="^[a-z]{2}(-[A-Z]{2})?$")] = "en"
 
 
@@ -89,7 +39,7 @@ class Address(Body):
     line2: Name | None = None
     city: Name
     region_code: Short | None = None
-    postal_code: Annotated[str, Field(max_length=16), AfterValidator(_clean)] | None = None
+    postal_code: Annotated[str, Field(max_length=16), AfterValidator(fields.clean)] | None = None
     country_code: CountryCode
 
 
@@ -279,6 +229,7 @@ class OrderView(PlacedOrder):
                     "external_ref": "536365",
                     "channel": "web",
                     "payment_status": "authorized",
+                    "charged_minor": 0,
                     "fulfillment_status": "in_progress",
                     "return_status": "none",
                     "cancellation": None,
@@ -308,6 +259,8 @@ class OrderView(PlacedOrder):
     external_ref: str | None
     channel: str
     payment_status: str
+    charged_minor: int = 0
+    """What was taken for it so far. Units that did not come are not charged."""
     fulfillment_status: str
     return_status: str
     cancellation: str | None

@@ -246,6 +246,7 @@ class Orders:
             external_ref=placed.external_ref,
             channel=placed.channel,
             payment_status=seen.payment_status,
+            charged_minor=seen.charged_minor,
             fulfillment_status=seen.fulfillment_status,
             return_status="none",
             cancellation=cancellation,

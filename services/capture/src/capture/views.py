@@ -31,6 +31,7 @@ class OrderSeen:
     lines: Mapping[str, LineSeen]
     status: str = "placed"
     payment_status: str = "pending"
+    charged_minor: int = 0
     reserved: bool = False
     cancelling: bool = False
     cancellation_refused: bool = False
@@ -90,11 +91,12 @@ def _see(seen: OrderSeen, event: Event) -> OrderSeen:
             }
             return replace(seen, lines={**seen.lines, **moved})
         case capture.OrderPaymentRecorded():
-            return replace(seen, payment_status=_payment_status(event))
-        case capture.OrderCompleted():
+            charged = event.captured_minor
+            return replace(seen, payment_status=_payment_status(event), charged_minor=charged)
+        case capture.OrderCompleted(captured_minor=charged):
             is_refunded = seen.payment_status in ("refunded", "partially_refunded")
             paid = seen.payment_status if is_refunded else "captured"
-            return replace(seen, status="completed", payment_status=paid)
+            return replace(seen, status="completed", payment_status=paid, charged_minor=charged)
         case _:
             return seen
 

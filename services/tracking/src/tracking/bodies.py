@@ -45,6 +45,9 @@ class OrderView(BaseModel):
     external_ref: str | None
     currency: str
     total_minor: int
+    """What was ordered, at its price."""
+    charged_minor: int = 0
+    """What was taken for it so far. Units that did not come are not charged."""
     shipping_option: str
 
 
@@ -65,6 +68,7 @@ class TrackView(BaseModel):
                         "external_ref": "536365",
                         "currency": "GBP",
                         "total_minor": 2025,
+                        "charged_minor": 2025,
                         "shipping_option": "standard",
                     },
                     "lines": [

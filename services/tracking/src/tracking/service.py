@@ -75,6 +75,7 @@ def _show(order: views.OrderPart, parts: views.ParcelsPart, version: int) -> bod
             external_ref=order.external_ref,
             currency=order.currency,
             total_minor=order.total_minor,
+            charged_minor=order.charged_minor,
             shipping_option=order.shipping_option,
         ),
         lines=[bodies.LineView(**line.model_dump(exclude={"line_id"})) for line in order.lines],

@@ -44,6 +44,8 @@ class OrderPart(Part):
     status: str = "placed"
     reason: str | None = None
     payment: str = "pending"
+    charged_minor: int = 0
+    """What was captured so far; what was given back since is not taken off."""
     cancelling: bool = False
     lines: tuple[Line, ...]
 
@@ -131,11 +133,11 @@ def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
         case capture.OrderExpired(reason=reason) | capture.OrderCancelled(reason=reason):
             ended = {"status": _ENDS[type(event)], "reason": reason, "cancelling": False}
             return {**ended, **_off(order)}
-        case capture.OrderCompleted():
+        case capture.OrderCompleted(captured_minor=charged):
             settled = order.payment if order.payment in _GIVEN_BACK else "captured"
-            return {"status": "completed", "payment": settled}
-        case capture.OrderPaymentRecorded():
-            return {"payment": _payment(event)}
+            return {"status": "completed", "payment": settled, "charged_minor": charged}
+        case capture.OrderPaymentRecorded(captured_minor=charged):
+            return {"payment": _payment(event), "charged_minor": charged}
         case capture.OrderLinesCancelled(lines=parts):
             gone = {part.line_id: part.quantity for part in parts}
             return {"lines": tuple(_less(line, gone) for line in order.lines)}

@@ -41,11 +41,15 @@ _SCANS: Mapping[str, str] = {
 }
 
 
+_ENDED = ("rejected", "expired", "cancelled")
+
+
 def payment(order: OrderPart) -> str:
     """Where the money is."""
-    ended = order.status in ("rejected", "expired", "cancelled")
-    if ended and order.payment in ("pending", "authorized"):
+    if order.status in _ENDED and order.payment in ("pending", "authorized"):
         return _PAYMENT["voided"]
+    if order.payment == "captured" and any(line.cancelled for line in order.lines):
+        return "Paid for what was sent"
     return _PAYMENT.get(order.payment, order.payment.replace("_", " ").capitalize())
 
 
@@ -61,18 +65,37 @@ def parcel_status(parcel: Parcel) -> str:
 
 
 def fulfillment(order: OrderPart, parts: ParcelsPart) -> str:
-    """Where the goods are."""
+    """Where the goods are, and what of them will not come."""
+    missing = _missing(order)
+    return f"{_progress(order, parts)}; {missing}" if missing else _progress(order, parts)
+
+
+def _missing(order: OrderPart) -> str:
+    """What of an order that goes on, or went on, without it was not sent."""
+    gone = sum(line.cancelled for line in order.lines)
+    if not gone or order.status in _ENDED:
+        return ""
+    ordered = sum(line.quantity for line in order.lines)
+    if order.status == "completed":
+        verb = "was" if gone == 1 else "were"
+        return f"{gone} of {ordered} items {verb} not sent and {verb} not charged"
+    return f"{gone} of {ordered} items will not be sent and will not be charged"
+
+
+def _progress(order: OrderPart, parts: ParcelsPart) -> str:
     wanted = sum(line.quantity - line.cancelled for line in order.lines)
     shipped = sum(line.shipped for line in order.lines)
     delivered = sum(line.delivered for line in order.lines)
-    if order.status in ("rejected", "expired", "cancelled"):
+    if order.status in _ENDED:
         return "Nothing will be sent"
     if wanted and delivered >= wanted:
-        return "Everything was delivered"
+        if not any(line.cancelled for line in order.lines):
+            return "Everything was delivered"
+        return f"{delivered} item{' was' if delivered == 1 else 's were'} delivered"
     if delivered:
         return f"{delivered} of {wanted} items were delivered"
     if shipped >= wanted > 0:
-        return "Everything is on its way"
+        return "The rest is on its way" if _missing(order) else "Everything is on its way"
     if shipped:
         return f"{shipped} of {wanted} items are on their way"
     steps = set(parts.steps.values())
@@ -95,7 +118,10 @@ def headline(order: OrderPart, parts: ParcelsPart) -> str:
         case "cancelled":
             return f"Your order was cancelled{why}."
         case "completed":
-            return "Your order was delivered."
+            missing = _missing(order)
+            return (
+                f"Your order was delivered; {missing}." if missing else "Your order was delivered."
+            )
         case _ if order.cancelling:
             return "We are trying to cancel your order."
         case "placed":

@@ -1,0 +1,58 @@
+"""What one field of an order may say: codes, phones, e-mail addresses, and never a card.
+
+Each check answers the text, or raises ValueError with what to do.
+"""
+
+import re
+
+import phonenumbers
+import pycountry
+
+_EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+_DIGITS = re.compile(r"(?:\d[ -]?){13,19}")
+
+
+def currency(code: str) -> str:
+    if pycountry.currencies.get(alpha_3=code) is None:
+        raise ValueError(f"{code!r} is no currency of ISO 4217, such as GBP.")
+    return code
+
+
+def country(code: str) -> str:
+    if pycountry.countries.get(alpha_2=code) is None:
+        raise ValueError(f"{code!r} is no country of ISO 3166-1 alpha-2, such as GB.")
+    return code
+
+
+def phone(number: str) -> str:
+    try:
+        valid = phonenumbers.is_possible_number(phonenumbers.parse(number, None))
+    except phonenumbers.NumberParseException:
+        valid = False
+    if not valid or not number.startswith("+"):
+        raise ValueError("Write the phone number in E.164, such as +442079460000.")
+    return number
+
+
+def email(address: str) -> str:
+    if not _EMAIL.match(address):
+        raise ValueError("This is no e-mail address, such as buyer@example.com.")
+    return address
+
+
+def clean(text: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise ValueError("Control characters are not accepted here.")
+    if _has_card_number(text):
+        raise ValueError("This looks like a card number. Send the gateway's token, never a card.")
+    return text
+
+
+def _has_card_number(text: str) -> bool:
+    """Whether the text holds 13 to 19 digits that pass the Luhn check (PCI DSS 3.3)."""
+    for match in _DIGITS.finditer(text):
+        digits = [int(c) for c in match.group() if c.isdigit()]
+        doubled = [d if i % 2 == 0 else sum(divmod(2 * d, 10)) for i, d in enumerate(digits[::-1])]
+        if sum(doubled) % 10 == 0 and len(set(digits)) > 1:
+            return True
+    return False

@@ -1,0 +1,65 @@
+"""What a storefront reads of an order's money."""
+
+from datetime import timedelta
+
+from capture import views
+from waybill_events import capture
+from waybill_events.event import Event
+from waybill_runtime.testing.world import EPOCH, recorded
+
+ORDER = "ord_x"
+PLACED = capture.OrderPlaced(
+    order_id=ORDER,
+    external_ref=None,
+    channel="web",
+    currency="GBP",
+    customer_ref=None,
+    recipient_ref="rcp_x",
+    country_code="GB",
+    locale="en",
+    lines=(
+        capture.OrderLine(line_id="ln_1", sku="A", name="Cup", quantity=3, unit_price_minor=100),
+    ),
+    shipping=capture.ShippingChoice(option="standard", price_minor=895),
+    payment=capture.PaymentChoice(method="card", token="tok_approve"),
+    total_minor=1195,
+    allow_partial=False,
+    tracking_token_hash="h",
+    expires_at=EPOCH + timedelta(minutes=15),
+)
+
+
+def seen(*events: Event) -> views.OrderSeen:
+    """An order after it was placed and these events."""
+    found: views.OrderSeen | None = None
+    for version, event in enumerate((PLACED, *events), start=1):
+        row = recorded(event, stream="default/order/x", version=version, topic="orders", key=ORDER)
+        found = views.see(found, row, event)
+    assert found is not None
+    return found
+
+
+def money(status: str, *, authorized: int = 0, captured: int = 0, refunded: int = 0) -> Event:
+    return capture.OrderPaymentRecorded(
+        order_id=ORDER,
+        payment_id="pay_x",
+        status=status,
+        authorized_minor=authorized,
+        captured_minor=captured,
+        refunded_minor=refunded,
+    )
+
+
+COMPLETED = capture.OrderCompleted(order_id=ORDER, captured_minor=1095, currency="GBP")
+
+
+def test_an_order_tells_what_was_charged() -> None:
+    paid = money("captured", authorized=1195, captured=1095)
+    assert seen().charged_minor == 0
+    assert seen(paid).charged_minor == 1095
+    assert seen(paid, COMPLETED).charged_minor == 1095
+
+
+def test_what_was_given_back_does_not_change_what_was_charged() -> None:
+    given_back = money("refunded", authorized=1195, captured=1095, refunded=100)
+    assert seen(COMPLETED, given_back).charged_minor == 1095
