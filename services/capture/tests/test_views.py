@@ -63,3 +63,12 @@ def test_an_order_tells_what_was_charged() -> None:
 def test_what_was_given_back_does_not_change_what_was_charged() -> None:
     given_back = money("refunded", authorized=1195, captured=1095, refunded=100)
     assert seen(COMPLETED, given_back).charged_minor == 1095
+
+
+def test_an_order_that_never_had_money_held_has_no_payment() -> None:
+    refused = capture.OrderRejected(order_id=ORDER, reason="out_of_stock", detail="", shortages=())
+    assert seen(refused, money("abandoned")).payment_status == "none"
+
+
+def test_money_that_was_held_and_given_back_is_voided() -> None:
+    assert seen(money("authorized", authorized=1195), money("voided")).payment_status == "voided"

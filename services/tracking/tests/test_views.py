@@ -267,7 +267,7 @@ REJECTED = {"detail": "", "shortages": ()}
             "authorized",
             "customer_request",
         ),
-        ([CONFIRMED, paid(captured=0, status="abandoned")], "confirmed", "voided", None),
+        ([CONFIRMED, paid(captured=0, status="abandoned")], "confirmed", "none", None),
         ([CONFIRMED, paid(captured=100)], "confirmed", "partially_captured", None),
         ([CONFIRMED, paid(captured=2125)], "confirmed", "captured", None),
         ([CONFIRMED, paid(captured=2125, refunded=1)], "confirmed", "partially_refunded", None),

@@ -14,6 +14,7 @@ from waybill_runtime.testing.world import EPOCH
 ENDS = ("rejected", "expired", "cancelled")
 STATUSES = ("placed", "confirmed", "completed", *ENDS)
 PAYMENTS = (
+    "none",
     "pending",
     "authorized",
     "partially_captured",
@@ -75,7 +76,7 @@ def test_every_state_of_a_payment_has_words_of_its_own(payment: str) -> None:
 
 
 def test_every_word_that_an_order_has_for_its_money_is_among_these_states() -> None:
-    """An abandoned payment is shown as voided."""
+    """An abandoned payment is shown as none."""
     assert {*get_args(MoneyStatus)} - {*PAYMENTS} == {"abandoned"}
 
 

@@ -24,11 +24,18 @@ from waybill_events.event import (
 OUT_OF_STOCK: Final = "out_of_stock"
 PAYMENT_DECLINED: Final = "payment_declined"
 SHORT_PICK: Final = "short_pick"
+WAREHOUSE_REJECTED: Final = "warehouse_rejected"
+"""A warehouse refused its part, and no other could take it over."""
 
 RejectionReason = Literal["out_of_stock", "payment_declined"]
 ExpiryReason = Literal["hold_expired", "not_confirmed_in_time"]
 CancellationReason = Literal[
-    "customer_request", "out_of_stock", "short_pick", "stock_lost", "payment_expired"
+    "customer_request",
+    "out_of_stock",
+    "short_pick",
+    "warehouse_rejected",
+    "stock_lost",
+    "payment_expired",
 ]
 """Why we cancel an order or lines of it; `customer_request` where a shop gives no reason."""
 CancellationRefusal = Literal["dispatched"]

@@ -14,7 +14,7 @@ def _missing(event: inventory.ReservationResourced) -> commands.NoteWillNotShip:
         for s in event.shortages
     )
     return commands.NoteWillNotShip(
-        reason=capture.OUT_OF_STOCK, source=event.fulfillment_order_id, lines=lines
+        reason=capture.WAREHOUSE_REJECTED, source=event.fulfillment_order_id, lines=lines
     )
 
 

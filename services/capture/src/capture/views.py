@@ -107,7 +107,7 @@ def _payment_status(event: capture.OrderPaymentRecorded) -> str:
     if event.captured_minor:
         fully = event.captured_minor >= event.authorized_minor
         return "captured" if fully else "partially_captured"
-    return {"abandoned": "voided"}.get(event.status, event.status)
+    return "none" if event.status == "abandoned" else event.status
 
 
 def _cancel(
@@ -140,6 +140,8 @@ _STATUS_AFTER = {
     capture.OrderCancelled.TYPE: "cancelled",
     capture.OrderCompleted.TYPE: "completed",
 }
+STATUSES = ("placed", *_STATUS_AFTER.values())
+"""What an order's status can be."""
 
 
 def _list(row: OrderRow | None, recorded: Recorded, event: Event) -> OrderRow | None:

@@ -1,7 +1,7 @@
 """What orders and warehouses say, as commands for the order's reservation.
 
 OrderLinesCancelled needs nothing here, for each of its reasons has freed its units already:
-`out_of_stock` at placing names units that were never held, and after a refusal those that
+`out_of_stock` names units that were never held; `warehouse_rejected` those that
 ReservationResourced gave back; `short_pick` is our own answer to ShortPicked; what a warehouse
 cancelled came as FulfillmentCancelled.
 """

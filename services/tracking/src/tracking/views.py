@@ -173,7 +173,7 @@ def _payment(event: capture.OrderPaymentRecorded) -> str:
         return (
             "captured" if event.captured_minor >= event.authorized_minor else "partially_captured"
         )
-    return "voided" if event.status == "abandoned" else event.status
+    return "none" if event.status == "abandoned" else event.status
 
 
 _STEPS = {
