@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -24,6 +25,10 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
 FACT = ContactPreferenceChanged(customer_ref="c", channel="email", allowed=True)
 
+NONSENSE = "ValueError: this is no event, and what says so is longer than\none line"
+CONFUSED = ("inventory", "tracking")
+"""Who parked it."""
+
 
 def said(version: int, key: str = "cus_1") -> Recorded:
     stream = f"default/preferences/{key}"
@@ -39,7 +44,8 @@ def shop(postgres: TestPostgres) -> Iterator[None]:
         patch.setenv("BUS", "postgres")
         for name, database in names.items():
             patch.setenv(f"{name.upper()}_DATABASE_URL", postgres.create_database(database))
-        patch.setenv("TRACKING_KEY_PEPPER", "pepper")
+        for name in CONFUSED:
+            patch.setenv(f"{name.upper()}_KEY_PEPPER", "pepper")
         for variable in ("DATABASE_URL", "GATEWAY_URL", "CARRIER_URL", "MAIL_URL"):
             patch.delenv(variable, raising=False)
         found = system.find(None)
@@ -160,6 +166,44 @@ def test_parked_keys_are_listed_shown_retried_and_gone(shop: None) -> None:
     answer = run_plainly("parked", "retry", "cus_1")
     assert "2 applied, 0 known already, 0 left" in answer.stdout
     assert json.loads(run("parked", "list", "--json").stdout) == []
+
+
+def test_a_keyless_message_parked_everywhere_is_given_up_with_one_command(shop: None) -> None:
+    asyncio.run(_park_nonsense())
+    listed = run("parked", "list").stdout
+    assert listed.count("(none)") == len(CONFUSED) + 1, listed
+    assert "name it with an empty key: waybill parked retry ''" in listed
+    with pytest.raises(Failure) as many:
+        run_plainly("parked", "discard", "", "--reason", "nonsense")
+    assert many.value.what == "(none) is parked in inventory, tracking."
+    assert "--all-services" in many.value.remedy
+    everywhere = ("parked", "discard", "", "--reason", "nonsense", "--all-services")
+    with pytest.raises(Failure) as both:
+        run_plainly(*everywhere, "--service", "tracking")
+    assert both.value.code == USAGE
+    gone = run_plainly(*everywhere).stdout
+    assert gone.splitlines() == [f"{name} (none): discarded orders/0 offset 7" for name in CONFUSED]
+    assert json.loads(run("parked", "list", "--json").stdout) == []
+
+
+def test_what_is_parked_is_listed_with_one_line_for_each_thing_to_read(shop: None) -> None:
+    asyncio.run(_park_nonsense())
+    try:
+        lines = run("parked", "list", "--service", "tracking").stdout.splitlines()
+        head, row, reason = lines[:3]
+        assert head.split() == ["service", "key", "count", "oldest", "position"]
+        assert row.split()[:3] == ["tracking", "(none)", "1"]
+        assert len(row) <= 80
+        assert reason == "  " + " ".join(NONSENSE.split())
+    finally:
+        run_plainly("parked", "discard", "", "--reason", "nonsense", "--all-services")
+
+
+async def _park_nonsense() -> None:
+    nonsense = replace(_parked(said(1, ""), 7), partition=Partition("orders", 0), reason=NONSENSE)
+    for name in CONFUSED:
+        async with system.find(None).connect(name) as on, on.store.transaction() as transaction:
+            await transaction.parking.park(name, [nonsense])
 
 
 def run_plainly(*arguments: str) -> Result:

@@ -2,13 +2,12 @@
 
 import getpass
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from waybill import registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
@@ -21,7 +20,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="parked", help="Deliveries that wait for a person.", no_args_is_help=True)
 PAGE = 500
-KeyArgument = Annotated[str, typer.Argument(help="A key, as `parked list` names it.")]
+NO_KEY = "(none)"
+HOW_TO_NAME_IT = "a message without a key; name it with an empty key: waybill parked retry ''"
+KeyArgument = Annotated[
+    str, typer.Argument(help="A key, as `parked list` names it; '' is the one shown as (none).")
+]
 
 
 @dataclass(slots=True)
@@ -47,12 +50,10 @@ def list_(
     if not waiting:
         show.note("nothing is parked")
         return
-    table = Table(box=None, header_style="bold")
-    for heading in ("service", "key", "reason", "count", "oldest", "position"):
-        table.add_column(heading, overflow="fold")
-    for one in waiting:
-        table.add_row(*(str(value) for value in _row(one).values()))
-    show.out.print(table)
+    for line in _lines(waiting):
+        show.out.print(line, markup=False)
+    if any(not one.first.key for one in waiting):
+        show.out.print(f"{NO_KEY}: {HOW_TO_NAME_IT}", markup=False)
 
 
 @app.command("show")
@@ -80,7 +81,7 @@ def retry(key: KeyArgument, service: ServiceOption = None, home: HomeOption = No
     answers = system.run(_retry(system.find(home), registry.services(service), key))
     for owner, told in answers:
         done = f"{told.applied} applied, {told.known} known already, {told.left} left"
-        typer.echo(f"{owner} {key}: {done}")
+        typer.echo(f"{owner} {_shown(key)}: {done}")
         if told.failed is not None:
             show.note(f"{owner} stopped at position {told.failed.position}: {told.reason}")
     if any(told.left for _, told in answers):
@@ -94,7 +95,13 @@ def discard(
     whole_key: Annotated[  # noqa: FBT002  a flag of the command line
         bool, typer.Option("--all", help="Every parked delivery of the key, not the first alone.")
     ] = False,
-    service: ServiceOption = None,
+    service: Annotated[
+        str | None,
+        typer.Option("--service", help="Where; needed when the key is parked in several services."),
+    ] = None,
+    all_services: Annotated[  # noqa: FBT002  a flag of the command line
+        bool, typer.Option("--all-services", help="In every service that has parked the key.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Give up the first parked delivery of a key: its service will never act on that event.
@@ -104,11 +111,40 @@ def discard(
     """
     if not reason.strip():
         raise Failure("A discard needs a reason.", "Say it with --reason.", code=USAGE)
+    if service and all_services:
+        raise Failure("--service and --all-services contradict.", "Give one of them.", code=USAGE)
     names = registry.services(service)
-    owner, gone = system.run(_discard(system.find(home), names, key, reason, whole_key=whole_key))
-    for parked in gone:
-        where = f"{parked.partition.topic}/{parked.partition.number} offset {parked.offset}"
-        typer.echo(f"{owner} {key}: discarded {where}")
+    system.run(
+        _discard(
+            system.find(home), names, key, reason, whole_key=whole_key, everywhere=all_services
+        )
+    )
+
+
+def _shown(key: str) -> str:
+    """A key as people read it; control characters of a poison message do nothing here."""
+    return (key if key.isprintable() else ascii(key)) or NO_KEY
+
+
+def _lines(waiting: Sequence[Waiting]) -> Iterator[str]:
+    """A row for each, and its reason below: side by side they would not fit a terminal."""
+    rows = [("service", "key", "count", "oldest", "position")]
+    rows += [
+        (
+            one.service,
+            _shown(one.first.key),
+            str(one.count),
+            one.first.parked_at.strftime("%Y-%m-%d %H:%M:%SZ"),
+            str(one.first.position),
+        )
+        for one in waiting
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    reasons = ["", *(one.first.reason for one in waiting)]
+    for row, reason in zip(rows, reasons, strict=True):
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        if reason:
+            yield "  " + " ".join(reason.split())
 
 
 def _row(one: Waiting) -> dict[str, object]:
@@ -184,7 +220,9 @@ async def _owners(found: system.System, names: Sequence[str], key: str) -> list[
             if await reading.parking.parked_keys(name, [key]):
                 owners.append(name)
     if not owners:
-        raise Failure(f"Nothing is parked of {key}.", "See `waybill parked list`.", code=NOT_FOUND)
+        raise Failure(
+            f"Nothing is parked of {_shown(key)}.", "See `waybill parked list`.", code=NOT_FOUND
+        )
     return owners
 
 
@@ -226,14 +264,26 @@ async def _retry(
 
 
 async def _discard(
-    found: system.System, names: Sequence[str], key: str, reason: str, *, whole_key: bool
-) -> tuple[str, Sequence[Parked]]:
+    found: system.System,
+    names: Sequence[str],
+    key: str,
+    reason: str,
+    *,
+    whole_key: bool,
+    everywhere: bool,
+) -> None:
+    """Told as it is done: what a service gave up stays given up if the next one cannot."""
     owners = await _owners(found, names, key)
-    if len(owners) > 1:
+    if len(owners) > 1 and not everywhere:
         raise Failure(
-            f"{key} is parked in {', '.join(owners)}.", "Name one with --service.", code=USAGE
+            f"{_shown(key)} is parked in {', '.join(owners)}.",
+            "Name one with --service, or say --all-services.",
+            code=USAGE,
         )
-    async with _unparking(found, owners[0]) as parked:
-        actor = f"staff:{getpass.getuser()}"
-        gone = await parked.discard(key, reason=reason, actor=actor, whole_key=whole_key)
-    return owners[0], gone
+    actor = f"staff:{getpass.getuser()}"
+    for owner in owners:
+        async with _unparking(found, owner) as parked:
+            gone = await parked.discard(key, reason=reason, actor=actor, whole_key=whole_key)
+        for one in gone:
+            where = f"{one.partition.topic}/{one.partition.number} offset {one.offset}"
+            typer.echo(f"{owner} {_shown(key)}: discarded {where}")
