@@ -1,7 +1,9 @@
 """Loopback ports, free when first taken and the same ever after as long as they stay free."""
 
+import os
 import secrets
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -43,8 +45,12 @@ class Ports:
         self._file = file
 
     def known(self, name: str) -> int | None:
-        found = home.read_json(self._file).get(name)
-        return found if isinstance(found, int) else None
+        return self.all().get(name)
+
+    def all(self) -> dict[str, int]:
+        """Every port that was taken here before, by name."""
+        kept = home.read_json(self._file)
+        return {name: port for name, port in kept.items() if isinstance(port, int)}
 
     def take(self, name: str) -> int:
         """The port of this name: the remembered one if nobody else has it, else a new one."""
@@ -86,6 +92,20 @@ class Ports:
 def variable(name: str) -> str:
     """The environment variable that names a program's port."""
     return f"{name.upper().replace('-', '_')}_PORT"
+
+
+def moved(
+    before: Mapping[str, int], after: Mapping[str, int], *, load: str = "dev.env"
+) -> list[str]:
+    """A line for each program that somebody else kept from its port; `load` has the new one.
+
+    One that the environment moved is on the port that its user knows, and is not told.
+    """
+    return [
+        f"port {was} is taken: {name} is at {after[name]} now; load {load} again"
+        for name, was in before.items()
+        if after.get(name, was) != was and not os.environ.get(variable(name))
+    ]
 
 
 def _by(port: int) -> str:

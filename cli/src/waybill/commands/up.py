@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from waybill import home as homes
-from waybill import logfiles, programs, show, state, supervisor
+from waybill import logfiles, ports, programs, show, state, supervisor
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
 from waybill_runtime.clock import SystemClock
 
@@ -46,10 +46,14 @@ def up(
         code = asyncio.run(supervisor.Supervisor(home, bus, warehouse, show.note).run())
         raise typer.Exit(code)
     begun_s = CLOCK.monotonic_s()
+    kept = ports.Ports(home.path / "ports.json")
+    before = kept.all()
     last = _launch(home, bus, warehouse)
     took_s = CLOCK.monotonic_s() - begun_s
     show.done(f"{len(last.programs)} programs ready in {took_s:.1f} s, data in {home.path}")
     _urls(home)
+    for line in ports.moved(before, kept.all(), load=os.path.relpath(home.dev_env)):
+        show.note(line)
 
 
 def _launch(home: homes.Home, bus: str, warehouse: str) -> state.State:
