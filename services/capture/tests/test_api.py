@@ -203,6 +203,20 @@ def test_orders_are_listed_by_reference_and_status_in_pages() -> None:
     simulate(1, main())
 
 
+@pytest.mark.parametrize("filters", ["externalref=1", "status=shipped"])
+def test_a_filter_that_no_order_can_meet_is_refused(filters: str) -> None:
+    async def main() -> None:
+        async with open_shop() as shop:
+            await shop.place()
+            answer = await shop.ask("GET", f"/v1/orders?{filters}")
+            assert answer.status_code == 422
+            (error,) = answer.json()["errors"]
+            assert error["pointer"] == f"query:{filters.partition('=')[0]}"
+            assert "external_ref" in error["detail"] or "completed" in error["detail"]
+
+    simulate(1, main())
+
+
 def test_a_placed_order_is_cancelled_against_the_version_that_was_seen() -> None:
     async def main() -> None:
         async with open_shop() as shop:

@@ -161,7 +161,8 @@ async def test_the_delivery_log_is_searched_by_order_and_by_what_became_of_it(ri
     assert [(row["order_id"], row["reason"]) for row in found] == [("ord_02", "preference")]
     found = (await rig.http.get("/v1/deliveries", params={"order_id": "ord_01"})).json()["data"]
     assert [(row["order_id"], row["status"]) for row in found] == [("ord_01", "decided")]
-    assert (await rig.http.get("/v1/deliveries", params={"status": "\0"})).status_code == 422
+    for wrong in ({"status": "\0"}, {"status": "lost"}, {"state": "sent"}):
+        assert (await rig.http.get("/v1/deliveries", params=wrong)).status_code == 422
 
 
 async def test_a_cursor_of_somebody_else_is_refused(rig: Rig) -> None:

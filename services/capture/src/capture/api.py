@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from capture import bodies
+from capture import bodies, views
 from capture.service import Orders
 from capture.vault import Vault
-from waybill_runtime.http import conditions
+from waybill_runtime.http import conditions, query
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
@@ -56,11 +56,14 @@ def _add_list(router: APIRouter, orders: Orders) -> None:
         external_ref: Annotated[str | None, Query(max_length=64)] = None,
         channel: Annotated[str | None, Query(max_length=64)] = None,
         customer_ref: Annotated[str | None, Query(max_length=64)] = None,
-        status: Annotated[str | None, Query(max_length=64)] = None,
+        status: Annotated[
+            str | None, Query(max_length=64, description=f"One of {', '.join(views.STATUSES)}.")
+        ] = None,
         cursor: Cursor = None,
         limit: Limit = conditions.PAGE,
     ) -> bodies.OrderPage:
         """Orders, newest first. Follows its orders within a second."""
+        query.check_value("status", status, views.STATUSES)
         filters = {
             "external_ref": external_ref,
             "channel": channel,

@@ -15,7 +15,7 @@ from fulfillment.ports import CarrierUnavailable
 from fulfillment.service import Warehouse
 from fulfillment.shipping import Shipping
 from waybill_events.identity import suffix
-from waybill_runtime.http import conditions, signatures
+from waybill_runtime.http import conditions, query, signatures
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
 from waybill_runtime.http.idempotency import (
@@ -32,7 +32,8 @@ from waybill_runtime.work import Asked
 
 Writer = Annotated[Principal, Depends(requires("fulfillment:write"))]
 Reader = Annotated[Principal, Depends(requires("fulfillment:read"))]
-Filter = Annotated[str | None, Query(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
 
 FEED_PAGE = 100
 FEED_PAGE_MAX = 500
@@ -71,12 +72,18 @@ def _add_reads(router: APIRouter, warehouse: Warehouse) -> None:
     async def find(
         who: Reader,
         location: Filter = None,
-        status: Filter = None,
+        status: Annotated[
+            str | None,
+            Query(
+                max_length=80, pattern=PRINTABLE, description=f"One of {', '.join(views.STATUSES)}."
+            ),
+        ] = None,
         order_id: Filter = None,
         cursor: Cursor = None,
         limit: Limit = conditions.PAGE,
     ) -> bodies.FulfillmentOrderPage:
         """Fulfillment orders, oldest first. Follows what happens within a second."""
+        query.check_value("status", status, views.STATUSES)
         filters = {"location": location, "status": status, "order_id": order_id}
         wanted = {name: value for name, value in filters.items() if value is not None}
         rows = await warehouse.find(who.tenant, wanted, conditions.key_of(cursor), limit)

@@ -221,6 +221,10 @@ def id_of(event: Event) -> str | None:
     return getattr(event, "fulfillment_order_id", None) if isinstance(event, SHOWN) else None
 
 
+STATUSES = ("requested", "accepted", "rejected", "picked", "packed", "shipped", "cancelled")
+"""What a fulfillment order's status can be."""
+
+
 def _attributes(row: FulfillmentOrder) -> Mapping[str, str]:
     return {"location": row.location, "status": row.status, "order_id": row.order_id}
 

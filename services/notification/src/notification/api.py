@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from notification import bodies, decider
+from notification import bodies, decider, views
 from notification.service import Notifications
-from waybill_runtime.http import conditions
+from waybill_runtime.http import conditions, query
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
@@ -17,8 +17,9 @@ from waybill_runtime.work import Asked
 
 Reader = Annotated[Principal, Depends(requires("notifications:read"))]
 Writer = Annotated[Principal, Depends(requires("notifications:write"))]
-CustomerRef = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Filter = Annotated[str | None, Query(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+CustomerRef = Annotated[str, Path(min_length=1, max_length=64, pattern=PRINTABLE)]
+Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
 
 
 def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
@@ -69,11 +70,17 @@ def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
     async def deliveries(
         who: Reader,
         order_id: Filter = None,
-        status: Filter = None,
+        status: Annotated[
+            str | None,
+            Query(
+                max_length=80, pattern=PRINTABLE, description=f"One of {', '.join(views.STATUSES)}."
+            ),
+        ] = None,
         cursor: Cursor = None,
         limit: Limit = conditions.PAGE,
     ) -> bodies.DeliveryPage:
         """Messages and what became of them, newest order first."""
+        query.check_value("status", status, views.STATUSES)
         filters = {"order_id": order_id, "status": status}
         wanted = {name: value for name, value in filters.items() if value is not None}
         after = conditions.key_of(cursor)

@@ -56,6 +56,8 @@ _STATUS: Mapping[type[Event], str] = {
     notification.NotificationFailed: "failed",
     notification.NotificationSuppressed: "suppressed",
 }
+STATUSES = ("decided", *_STATUS.values())
+"""What a message's status can be."""
 
 
 def _log(seen: Delivery | None, _: Recorded, event: Event) -> Delivery | None:

@@ -32,7 +32,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         412: "The version has moved on.",
         413: "The body is too large.",
         415: "The body is not sent as JSON.",
-        422: "The request does not say what it should.",
+        422: "A field or a query parameter is wrong, unknown or missing.",
         428: "If-Match is missing.",
         503: "Not available right now; send the same again.",
     }.items()

@@ -13,6 +13,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from waybill_events.envelope import DEFAULT_TENANT
 from waybill_runtime import ids
 from waybill_runtime.clock import Clock
+from waybill_runtime.http import query
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.store import Store
 from waybill_runtime.stored import Document
@@ -130,7 +131,10 @@ _bearer = HTTPBearer(auto_error=False, description="An API key, as `Bearer wb_â€
 
 
 def requires(scope: str) -> Callable[..., object]:
-    """A dependency that answers the Principal, if its key has this scope."""
+    """A dependency that answers the Principal, if its key has this scope.
+
+    It is also where unknown query parameters are refused, behind the key.
+    """
 
     async def check(
         request: Request,
@@ -147,6 +151,7 @@ def requires(scope: str) -> Callable[..., object]:
             )
         if scope not in principal.scopes:
             raise Refused(403, "forbidden", f"This key lacks the scope {scope}.")
+        query.check_known(request)
         return principal
 
     return check
