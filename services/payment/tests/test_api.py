@@ -154,6 +154,27 @@ async def test_a_payment_that_does_not_exist_is_not_found(rig: Rig, payment_id: 
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+async def test_the_payment_of_an_order_is_found_by_the_order(rig: Rig) -> None:
+    await rig.captured()
+    answer = await rig.http.get("/v1/payments", params={"order_id": "ord_x"})
+    assert answer.status_code == 200
+    assert answer.json() == {"data": [(await rig.http.get("/v1/payments/pay_x")).json()]}
+
+
+async def test_an_order_without_a_payment_has_an_empty_list(rig: Rig) -> None:
+    answer = await rig.http.get("/v1/payments", params={"order_id": "ord_none"})
+    assert (answer.status_code, answer.json()) == (200, {"data": []})
+
+
+@pytest.mark.parametrize("query", [{}, {"order_id": ""}, {"order_id": "pay_x"}])
+async def test_payments_are_listed_for_an_order_and_for_nothing_else(
+    rig: Rig, query: dict[str, str]
+) -> None:
+    answer = await rig.http.get("/v1/payments", params=query)
+    assert answer.status_code == 422
+    assert "order_id" in answer.text
+
+
 async def test_a_refund_is_taken_in_then_made(rig: Rig) -> None:
     await rig.captured()
     answer = await refund(rig, {"amount_minor": 495, "reason": "goodwill"})
@@ -213,6 +234,7 @@ async def test_a_refund_that_says_something_else_is_refused(rig: Rig, body: obje
 async def test_staff_without_the_scope_see_nothing(rig: Rig) -> None:
     rig.http.headers["Authorization"] = "Bearer wb_no_key"
     assert (await rig.http.get("/v1/payments/pay_x")).status_code == 401
+    assert (await rig.http.get("/v1/payments?order_id=ord_x")).status_code == 401
 
 
 async def test_a_callback_has_its_call_looked_up_at_once(rig: Rig) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from payment import bodies
@@ -22,6 +22,11 @@ Writer = Annotated[Principal, Depends(requires("payments:write"))]
 def payments_router(on: Infrastructure, payments: Payments) -> APIRouter:
     """`/v1/payments`."""
     router = APIRouter(prefix="/v1/payments")
+
+    @router.get("", operation_id="list_payments")
+    async def find(who: Reader, order_id: Annotated[bodies.OrderId, Query()]) -> bodies.PaymentList:
+        """The payment of an order, never stale; an empty list while the order has none."""
+        return await payments.of_order(who.tenant, order_id)
 
     @router.get("/{payment_id}", operation_id="read_payment", response_model=bodies.PaymentView)
     async def read(request: Request, payment_id: str, who: Reader) -> Response:

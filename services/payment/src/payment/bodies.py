@@ -3,7 +3,11 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+OrderId = Annotated[
+    str, Field(pattern="^ord_[0-9a-z]{1,64}$", examples=["ord_01m84k8yhre00sxe1fx5ygf3kq"])
+]
 
 
 class RefundPayment(BaseModel):
@@ -43,45 +47,42 @@ class OperationView(BaseModel):
     settled_at: datetime | None
 
 
+_PAYMENT: dict[str, JsonValue] = {
+    "id": "pay_01m84k8yhre00sxe1fx5ygf3kq",
+    "order_id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
+    "status": "authorized",
+    "version": 3,
+    "currency": "GBP",
+    "amounts": {
+        "due_minor": 2025,
+        "authorized_minor": 2025,
+        "captured_minor": 0,
+        "voided_minor": 0,
+        "expired_minor": 0,
+        "refunded_minor": 0,
+    },
+    "authorization_expires_at": "2026-11-30T16:19:24Z",
+    "reason": None,
+    "operations": [
+        {
+            "operation": "authorize",
+            "idempotency_key": "ord_01m84k8yhre00sxe1fx5ygf3kq:authorize:1",
+            "reference": "pay_01m84k8yhre00sxe1fx5ygf3kq",
+            "amount_minor": 2025,
+            "status": "approved",
+            "code": None,
+            "requested_at": "2026-11-23T16:19:24Z",
+            "settled_at": "2026-11-23T16:19:25Z",
+        }
+    ],
+    "created_at": "2026-11-23T16:19:24Z",
+}
+
+
 class PaymentView(BaseModel):
     """A payment as it stands."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "pay_01m84k8yhre00sxe1fx5ygf3kq",
-                    "order_id": "ord_01m84k8yhre00sxe1fx5ygf3kq",
-                    "status": "authorized",
-                    "version": 3,
-                    "currency": "GBP",
-                    "amounts": {
-                        "due_minor": 2025,
-                        "authorized_minor": 2025,
-                        "captured_minor": 0,
-                        "voided_minor": 0,
-                        "expired_minor": 0,
-                        "refunded_minor": 0,
-                    },
-                    "authorization_expires_at": "2026-11-30T16:19:24Z",
-                    "reason": None,
-                    "operations": [
-                        {
-                            "operation": "authorize",
-                            "idempotency_key": "ord_01m84k8yhre00sxe1fx5ygf3kq:authorize:1",
-                            "reference": "pay_01m84k8yhre00sxe1fx5ygf3kq",
-                            "amount_minor": 2025,
-                            "status": "approved",
-                            "code": None,
-                            "requested_at": "2026-11-23T16:19:24Z",
-                            "settled_at": "2026-11-23T16:19:25Z",
-                        }
-                    ],
-                    "created_at": "2026-11-23T16:19:24Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_PAYMENT]})
 
     id: str
     order_id: str
@@ -93,6 +94,14 @@ class PaymentView(BaseModel):
     reason: str | None
     operations: list[OperationView]
     created_at: datetime
+
+
+class PaymentList(BaseModel):
+    """The payments of one order: one, or none while no money was asked for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"data": [_PAYMENT]}]})
+
+    data: list[PaymentView]
 
 
 class Hint(BaseModel):

@@ -215,13 +215,16 @@ class Payments:
     async def read_in(
         self, transaction: Transaction, tenant: str, payment_id: str
     ) -> bodies.PaymentView:
-        stream = await _stream(transaction, tenant, _order_id(payment_id))
-        seen: views.PaymentSeen | None = None
-        for recorded in stream.events:
-            seen = views.see(seen, recorded, codec.decode(recorded))
+        seen = _seen(await _stream(transaction, tenant, _order_id(payment_id)))
         if seen is None:
             raise _no_payment(payment_id)
         return _view(seen)
+
+    async def of_order(self, tenant: str, order_id: str) -> bodies.PaymentList:
+        """An order's payment, folded from the stream that they share; nothing while it has none."""
+        async with self._on.store.reading() as reading:
+            seen = _seen(await _stream(reading, tenant, order_id))
+        return bodies.PaymentList(data=[] if seen is None else [_view(seen)])
 
     async def hear(self, callback_id: str, order_id: str, key: str) -> bool:
         """Have a call that is under way looked up now; True when there was one.
@@ -251,6 +254,13 @@ class Payments:
 async def _stream(transaction: Transaction, tenant: str, order_id: str) -> Stream:
     name = str(StreamId(tenant, PAYMENT.category, order_id))
     return (await transaction.streams.load([name], lock=False))[name]
+
+
+def _seen(stream: Stream) -> views.PaymentSeen | None:
+    seen: views.PaymentSeen | None = None
+    for recorded in stream.events:
+        seen = views.see(seen, recorded, codec.decode(recorded))
+    return seen
 
 
 def _under_way(stream: Stream, key: str) -> calls.Call | None:
