@@ -75,6 +75,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (line(name="\ud800"), "/lines/0/name", "Send UTF-8"),
     (line(name="4111 1111 1111 1111"), "/lines/0/name", "never a card"),
     ({"currency": "XQQ"}, "/currency", "such as GBP"),
+    *[({"currency": code}, "/currency", "such as GBP") for code in ("XXX", "XTS", "XAU", "XDR")],
+    ({"payment": {"method": "cash", "token": "t"}}, "/payment/method", "one of: card."),
+    ({"shipping": {"option": "teleport"}}, "/shipping/option", "one of: standard, express."),
     ({"currency": "gbp"}, "/currency", "match pattern"),
     (address(country_code="XX"), "/shipping_address/country_code", "such as GB"),
     (address(postal_code="123"), "/shipping_address/postal_code", "N1 9GU"),
@@ -166,3 +169,17 @@ async def test_emoji_in_every_text_is_an_order_like_any_other(http: httpx.AsyncC
     assert answer.status_code == 201, answer.text
     read = (await http.get(answer.headers["location"])).json()
     assert (read["external_ref"], read["lines"][0]["name"]) == (EMOJI, EMOJI)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *[{"currency": code} for code in ("XOF", "XAF", "XPF", "XCD", "XCG", "JPY")],
+        {"shipping": {"option": "express"}},
+        {"payment": {"token": "tok_approve"}},
+    ],
+)
+async def test_what_a_country_pays_with_and_we_do_is_taken(
+    http: httpx.AsyncClient, change: dict[str, Any]
+) -> None:
+    assert (await http.post(ORDERS, json={**RIGHT, **change})).status_code == 201

@@ -1,6 +1,6 @@
 """What storefronts send and get. Unknown fields are refused; every limit is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -51,12 +51,18 @@ class OrderedLine(Body):
 
 
 class Shipping(Body):
-    option: Short = "standard"
+    option: Annotated[
+        Short, Field(description="One that this shop ships by: standard, express by default.")
+    ] = "standard"
     price_minor: AmountMinor = 0
 
 
 class Payment(Body):
-    method: Short = "card"
+    method: Annotated[
+        Short,
+        Field(description=f"One of: {', '.join(fields.METHODS)}."),
+        AfterValidator(fields.method),
+    ] = "card"
     token: Short
 
 
@@ -119,8 +125,11 @@ class PlaceOrder(Body):
         goods = sum(line.quantity * line.unit_price_minor for line in self.lines)
         return goods + self.shipping.price_minor
 
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """What the fields together get wrong, as (JSON pointer, what to do)."""
+    def faults(self, shipping_options: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """What the fields together get wrong in this shop, as (JSON pointer, what to do)."""
+        if self.shipping.option not in shipping_options:
+            known = ", ".join(shipping_options)
+            yield "/shipping/option", f"We do not ship so. Send one of: {known}."
         address = self.shipping_address
         for field, remedy in addresses.faults(
             address.country_code, address.postal_code, address.region_code

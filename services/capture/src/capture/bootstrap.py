@@ -11,7 +11,12 @@ from waybill_runtime.service import Blueprint
 def compose(settings: Settings, on: Infrastructure) -> Blueprint:
     """Capture on this infrastructure."""
     tokens = Tokens(settings.tracking_token_secret.get_secret_value(), settings.public_tracking_url)
-    orders = Orders(on, tokens, unpaid_order_ttl_s=settings.unpaid_order_ttl_s)
+    orders = Orders(
+        on,
+        tokens,
+        shipping_options=settings.shipping_options,
+        unpaid_order_ttl_s=settings.unpaid_order_ttl_s,
+    )
     return Blueprint(
         name="capture",
         summary="Orders: placed, confirmed, rejected, cancelled, expired, completed.",

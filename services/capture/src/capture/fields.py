@@ -12,10 +12,25 @@ _EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
 _DIGITS = re.compile(r"(?:\d[ -]?){13,19}")
 
 
+METHODS = ("card",)
+"""How we take money."""
+
+_UNIONS = ("XAF", "XCD", "XCG", "XOF", "XPF")
+"""Currencies that several countries share. Other X codes are no tender: metals, funds, tests."""
+
+
 def currency(code: str) -> str:
     if pycountry.currencies.get(alpha_3=code) is None:
         raise ValueError(f"{code!r} is no currency of ISO 4217, such as GBP.")
+    if code.startswith("X") and code not in _UNIONS:
+        raise ValueError(f"Nobody pays with {code!r}. Send a currency of a country, such as GBP.")
     return code
+
+
+def method(name: str) -> str:
+    if name not in METHODS:
+        raise ValueError(f"We take no {name!r}. Send one of: {', '.join(METHODS)}.")
+    return name
 
 
 def country(code: str) -> str:

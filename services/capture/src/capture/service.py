@@ -97,8 +97,16 @@ class Tokens:
 class Orders:
     """The storefront's commands and reads."""
 
-    def __init__(self, on: Infrastructure, tokens: Tokens, *, unpaid_order_ttl_s: int) -> None:
+    def __init__(
+        self,
+        on: Infrastructure,
+        tokens: Tokens,
+        *,
+        shipping_options: Sequence[str],
+        unpaid_order_ttl_s: int,
+    ) -> None:
         self._on = on
+        self._shipping_options = tuple(shipping_options)
         self._tokens = tokens
         self._ttl = timedelta(seconds=unpaid_order_ttl_s)
 
@@ -111,7 +119,9 @@ class Orders:
             Refused: 422 where fields do not fit together, 409 where the shop's own reference is
                 taken already.
         """
-        if faults := [FieldError(pointer=p, detail=d) for p, d in body.faults()]:
+        if faults := [
+            FieldError(pointer=p, detail=d) for p, d in body.faults(self._shipping_options)
+        ]:
             fields = ", ".join(fault.pointer for fault in faults)
             raise Refused(422, "invalid-request", f"Please mend {fields}.", errors=faults)
         work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
