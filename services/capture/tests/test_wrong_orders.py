@@ -183,3 +183,20 @@ async def test_what_a_country_pays_with_and_we_do_is_taken(
     http: httpx.AsyncClient, change: dict[str, Any]
 ) -> None:
     assert (await http.post(ORDERS, json={**RIGHT, **change})).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ('"channel": "web"', '"channel": "web", "channel": "x"', "channel"),
+        ('"quantity": 6', '"quantity": 6, "quantity": 7', "quantity"),
+    ],
+)
+async def test_a_body_that_says_a_field_twice_is_refused_by_its_name(
+    http: httpx.AsyncClient, before: str, after: str, name: str
+) -> None:
+    content = json.dumps(RIGHT).replace(before, after)
+    assert content.count(f'"{name}"') == 2
+    headers = {"Content-Type": "application/json"}
+    body = problem(await http.post(ORDERS, content=content, headers=headers), 422)
+    assert f"'{name}' twice" in body["detail"]

@@ -6,6 +6,7 @@ forgotten would make a second order (I2).
 """
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -66,6 +67,29 @@ def fingerprint(request: Request, body: bytes) -> str:
     return digest.hexdigest()
 
 
+def unambiguous(body: bytes) -> None:
+    """Let pass what says each of its fields once: JSON leaves open which of two would count.
+
+    What is no JSON passes: who reads it will say so.
+
+    Raises:
+        Refused: 422, with the name that is there twice.
+    """
+    try:
+        json.loads(body, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError):
+        return
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            detail = f"The body says {name[:64]!a} twice. Send each field once."
+            raise Refused(422, "invalid-request", detail)
+        names.add(name)
+
+
 async def answered_once(
     request: Request,
     principal: Principal,
@@ -80,9 +104,11 @@ async def answered_once(
     `do` may run again on a new transaction after a conflict.
 
     Raises:
-        Refused: 400 no key, 422 the key was used for another request, 409 it is in flight.
+        Refused: 400 no key, 422 a field is there twice or the key was used for another request,
+            409 it is in flight.
     """
     name = required(key)
+    unambiguous(await request.body())
     asked = Asked(tenant=principal.tenant, actor=principal.actor, command_id=f"key:{name}")
     mark = fingerprint(request, await request.body())
 
