@@ -66,6 +66,35 @@ async def alongside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[
         await asyncio.wait([task])
 
 
+class Probe:
+    """Asks something that may hang. One question is under way at a time, however many wait."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Task[None] | None = None
+
+    async def answers(self, timeout_s: float) -> bool:
+        """Whether it answers in time; raises what the question raises.
+
+        One that hangs is left to its own limits: it may not end at once when it is cancelled.
+        """
+        asked = self._asked
+        if asked is None or asked.done():
+            asked = self._asked = asyncio.ensure_future(self._ask())
+            asked.add_done_callback(_seen)
+        await asyncio.wait([asked], timeout=timeout_s)
+        if not asked.done():
+            return False
+        asked.result()
+        return True
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """Nobody may wait for the answer any more, and its failure is no news."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def keep_running(name: str, run: Callable[[], Awaitable[None]], stopping: Stopping) -> None:
     """Run a part until stopping; start it again, with a growing delay, when it fails.
 

@@ -1,5 +1,6 @@
 """A service's HTTP side: its routers behind the edge, with health, metrics and problems."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.http.edge import Edge
 from waybill_runtime.http.problem import Problem, Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.lifecycle import alongside, time_the_loop
+from waybill_runtime.lifecycle import Probe, alongside, time_the_loop
 from waybill_runtime.stored import StoreUnavailable
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -37,6 +38,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "Not available right now; send the same again.",
     }.items()
 }
+
+
+PING_S = 1.0
+"""A part that takes longer is as good as away; probes themselves wait two seconds and more."""
 
 
 class Health(BaseModel):
@@ -118,8 +123,23 @@ def _whole(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) 
     return dict.fromkeys(schema.get("required", ())) | given
 
 
+async def _state(probe: Probe) -> str:
+    """`ok`, or what is wrong with a part; never an empty text."""
+    try:
+        if await probe.answers(PING_S):
+            return "ok"
+    except (StoreUnavailable, BusUnavailable) as error:
+        said = str(error).strip().removesuffix(":")
+        return f"{said or type(error).__name__} (at a ping)"
+    return f"no answer within {PING_S:g} s"
+
+
 def _health(infrastructure: Infrastructure) -> APIRouter:
     router = APIRouter()
+    probes = {
+        "store": Probe(infrastructure.store.ping),
+        "bus": Probe(infrastructure.bus.ping),
+    }
 
     @router.get("/livez")
     async def livez() -> Health:
@@ -129,11 +149,10 @@ def _health(infrastructure: Infrastructure) -> APIRouter:
     async def readyz() -> Health:
         if infrastructure.stopping:
             raise Refused(503, "stopping", "This process is stopping.")
-        try:
-            await infrastructure.store.ping()
-            await infrastructure.bus.ping()
-        except (StoreUnavailable, BusUnavailable) as error:
-            raise Refused(503, "not-ready", str(error)) from error
+        states = await asyncio.gather(*(_state(probe) for probe in probes.values()))
+        parts = dict(zip(probes, states, strict=True))
+        if away := [f"{name}: {state}" for name, state in parts.items() if state != "ok"]:
+            raise Refused(503, "not-ready", f"{'; '.join(away)}.", members={"parts": parts})
         return Health(status="ok")
 
     @router.get("/metrics")

@@ -1,5 +1,6 @@
 """Every 4xx and 5xx is a problem document (RFC 9457) with a stable type and per-field errors."""
 
+import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -39,7 +40,10 @@ class Problem(BaseModel):
 
 
 class Refused(Exception):
-    """A request that is answered with a problem. `type` is the stable part: `urn:waybill:…`."""
+    """A request that is answered with a problem. `type` is the stable part: `urn:waybill:…`.
+
+    `members` are further members of the problem document (RFC 9457 section 3.2).
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class Refused(Exception):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -56,6 +61,7 @@ class Refused(Exception):
         self.detail = detail
         self.errors = errors
         self.headers = headers or {}
+        self.members = members or {}
 
 
 def invalid(pointer: str, detail: str) -> Refused:
@@ -80,8 +86,9 @@ def respond(request: Request, refused: Refused) -> Response:
         errors=list(refused.errors) or None,
         request_id=request.scope.get("request_id"),
     )
+    whole = problem.model_dump(exclude_none=True) | dict(refused.members)
     return Response(
-        problem.model_dump_json(exclude_none=True),
+        json.dumps(whole, ensure_ascii=False, separators=(",", ":")),
         status_code=refused.status,
         media_type=CONTENT_TYPE,
         headers=dict(refused.headers),
