@@ -47,6 +47,25 @@ def test_every_template_renders_for_every_reason(template: str, locale: str, rea
         assert reason not in text
 
 
+@pytest.mark.parametrize(
+    ("locale", "numbers", "says"),
+    [
+        ("en", "SB1", ("a parcel has left", "Tracking number: SB1")),
+        ("en", "SB1, SB2", ("2 parcels have left", "Tracking numbers: SB1, SB2")),
+        ("de", "SB1", ("ein Paket hat", "Sendungsnummer: SB1")),
+        ("de", "SB1, SB2", ("2 Pakete haben", "Sendungsnummern: SB1, SB2")),
+    ],
+)
+def test_one_parcel_and_several_are_each_told_as_people_say_it(
+    locale: str, numbers: str, says: tuple[str, ...]
+) -> None:
+    details = {"carrier": "sandbox", "tracking_numbers": numbers}
+    rendered = rendering.render("shipped", locale, values(details=details))
+    for words in says:
+        assert words in rendered.text
+        assert words in rendered.html
+
+
 def test_both_languages_have_the_same_templates_and_no_others() -> None:
     for language in rendering.LANGUAGES:
         names = {path.stem for path in (TEMPLATES / language).glob("*.txt")}

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tracking import views, words
-from waybill_events import capture
+from tracking import service, views, words
+from waybill_events import capture, fulfillment
 from waybill_events.event import Event, LineQuantity
 from waybill_runtime.testing.world import EPOCH, recorded
 
@@ -113,3 +113,27 @@ def test_a_short_order_under_way_says_what_will_not_come() -> None:
     assert words.fulfillment(order(CONFIRMED, two), views.ParcelsPart()) == (
         f"Being prepared; {missing}"
     )
+
+
+DISPATCHED = fulfillment.ShipmentDispatched(
+    fulfillment_order_id="ffo_x-1",
+    order_id=ORDER,
+    shipment_id="shp_x-1",
+    location="main",
+    carrier="sandbox",
+    service="standard",
+    packages=tuple(
+        fulfillment.LabelledPackage(
+            package_id=f"pkg_x-1-{n}", tracking_number=f"SB{n}", label_url="u", lines=()
+        )
+        for n in (1, 2)
+    ),
+    lines=(),
+)
+
+
+def test_the_parcels_of_one_shipment_can_be_told_apart() -> None:
+    seen = tracked(DISPATCHED, topic="fulfillment")
+    assert [parcel.shipment_id for parcel in seen.parcels.parcels] == ["shp_x-1", "shp_x-1"]
+    shown = service.show(order(), seen.parcels, version=1).shipments
+    assert [parcel.package_id for parcel in shown] == ["pkg_x-1-1", "pkg_x-1-2"]

@@ -13,9 +13,10 @@ class ScanView(BaseModel):
 
 
 class ShipmentView(BaseModel):
-    """One parcel."""
+    """One parcel. Those of one shipment left together; `package_id` is each one's own."""
 
     shipment_id: str
+    package_id: str = ""
     carrier: str
     tracking_number: str
     status: str
@@ -84,6 +85,7 @@ class TrackView(BaseModel):
                     "shipments": [
                         {
                             "shipment_id": "shp_01m84k8yhre00sxe1fx5ygf3kq-1",
+                            "package_id": "pkg_01m84k8yhre00sxe1fx5ygf3kq-1-1",
                             "carrier": "sandbox",
                             "tracking_number": "SB1",
                             "status": "in_transit",

@@ -38,7 +38,7 @@ class Tracking:
             document = found[order_id]
             tracked = views.CUSTOMER.model.validate_json(document.body)
             if tracked.order is not None:
-                return _show(tracked.order, tracked.parcels, document.revision)
+                return show(tracked.order, tracked.parcels, document.revision)
         raise _opens_nothing()
 
     async def timeline(self, tenant: str, order_id: str) -> bodies.TimelineView:
@@ -63,7 +63,8 @@ def _opens_nothing() -> Refused:
     return Refused(404, "not-found", detail, headers=PRIVATE)
 
 
-def _show(order: views.OrderPart, parts: views.ParcelsPart, version: int) -> bodies.TrackView:
+def show(order: views.OrderPart, parts: views.ParcelsPart, version: int) -> bodies.TrackView:
+    """The customer's view, in words."""
     return bodies.TrackView(
         order=bodies.OrderView(
             status=order.status,
@@ -88,6 +89,7 @@ def _parcel(parcel: views.Parcel) -> bodies.ShipmentView:
     status = words.parcel_status(parcel)
     return bodies.ShipmentView(
         shipment_id=parcel.shipment_id,
+        package_id=parcel.package_id,
         carrier=parcel.carrier,
         tracking_number=parcel.tracking_number,
         status=status,

@@ -62,6 +62,7 @@ class Parcel(Part):
     """One package on its way."""
 
     shipment_id: str
+    package_id: str = ""
     carrier: str
     tracking_number: str
     dispatched_at: datetime
@@ -197,6 +198,7 @@ def _parcels(part: ParcelsPart, recorded: Recorded, event: Event) -> ParcelsPart
             new = tuple(
                 Parcel(
                     shipment_id=event.shipment_id,
+                    package_id=package.package_id,
                     carrier=event.carrier,
                     tracking_number=package.tracking_number,
                     dispatched_at=recorded.occurred_at,
