@@ -1,0 +1,74 @@
+"""The how-to pages name what exists: metrics, events, statuses, reasons, problems, commands."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from typer.models import CommandInfo
+
+from waybill.__main__ import app
+from waybill_events import capture
+from waybill_events.catalogue import CATALOGUE
+from waybill_runtime import metrics
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs/how-to").glob("*.md"))
+SERVICES = r"(?:capture|inventory|payment|fulfillment|notification)"
+
+
+def sources() -> str:
+    """Our own code, in which what a page names must stand."""
+    folders = [ROOT / "libs/runtime/src", *(ROOT / "services").glob("*/src")]
+    return "\n".join(p.read_text() for folder in folders for p in sorted(folder.rglob("*.py")))
+
+
+def commands() -> Iterator[str]:
+    """Every `waybill` command that there is, subcommands with their group."""
+    for command in app.registered_commands:
+        yield _name(command)
+    for group in app.registered_groups:
+        inner = group.typer_instance
+        assert inner is not None
+        for command in inner.registered_commands:
+            yield f"{inner.info.name} {_name(command)}"
+
+
+def _name(command: CommandInfo) -> str:
+    assert command.callback is not None
+    return command.name or command.callback.__name__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_names_metrics_events_and_commands_that_exist(page: Path) -> None:
+    text = page.read_text()
+    told = Path(metrics.__file__).read_text()
+    named = set(re.findall(r"\bwaybill_[a-z_]+[a-z]\b(?!/)", text)) - {"waybill_runtime"}
+    assert {name for name in named if f'"{name}"' not in told} == set()
+    types = set(re.findall(rf"\b{SERVICES}\.[a-z]+_[a-z_]+\b", text))
+    assert {name for name in types if f"{name}.v1" not in CATALOGUE} == set()
+    known = set(commands())
+    for called in re.findall(r"\.venv/bin/waybill ((?:parked |projections )?[a-z]+)", text):
+        assert called in known, called
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_names_job_kinds_logs_and_links_that_exist(page: Path) -> None:
+    text, code = page.read_text(), sources()
+    for said in re.findall(r"log(?: line| bus)? `([a-z ]+)`", text):
+        assert f'"{said}"' in code, said
+    for problem in re.findall(r"\b[45]\d\d `([a-z-]+)`", text):
+        assert f'"{problem}"' in code, problem
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_storefronts_page_knows_every_reason_that_we_give() -> None:
+    text = (ROOT / "docs/how-to/sell-from-a-storefront.md").read_text()
+    given = [
+        *get_args(capture.RejectionReason),
+        *get_args(capture.ExpiryReason),
+        *get_args(capture.CancellationReason),
+    ]
+    assert [reason for reason in given if f"`{reason}`" not in text] == []
