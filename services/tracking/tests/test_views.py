@@ -372,7 +372,7 @@ def test_the_timeline_is_in_the_order_of_time_and_says_who_and_why() -> None:
     times: list[datetime] = [entry.occurred_at for entry in entries]
     assert times == sorted(times)
     assert {entry.actor for entry in entries} == {"system:test"}
-    assert next(e for e in entries if e.type == LESS.TYPE).detail == "reason short_pick"
+    assert next(e for e in entries if e.type == LESS.TYPE).detail == "reason short_pick, 1 x B"
 
 
 def test_a_token_is_kept_by_its_hash_alone() -> None:

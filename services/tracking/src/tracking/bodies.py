@@ -122,7 +122,8 @@ class EntryView(BaseModel):
     actor: str
     causation_id: str
     cause: str | None
-    """The type of the event that this one follows from, where it is one of this order's."""
+    """The type of the event that this one follows from, where it is one of this order's; of a
+    timer's or a call's verdict the name of that, such as `payment.call`."""
     detail: str
 
 

@@ -1,5 +1,7 @@
 """Reads: the view that a token opens, and the timeline of an order."""
 
+import re
+
 from tracking import bodies, views, words
 from waybill_events import identity
 from waybill_runtime.http.problem import Refused
@@ -8,6 +10,8 @@ from waybill_runtime.infrastructure import Infrastructure
 TOKEN_LENGTH_MAX = 200
 PRIVATE = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 """What every answer to a token says, for the token stands in its address."""
+_JOB = re.compile(r"([a-z]+\.[a-z_]+):")
+"""How the ids of timers and calls begin: `<service>.<what>:`."""
 
 
 class Tracking:
@@ -47,20 +51,33 @@ class Tracking:
             found = await reading.documents.get(tenant, views.TIMELINE.name, [order_id])
         if order_id not in found:
             raise Refused(404, "not-found", f"There is no order {order_id}.")
-        timeline = views.TIMELINE.model.validate_json(found[order_id].body)
-        types = {entry.event_id: entry.type for entry in timeline.entries}
-        return bodies.TimelineView(
-            order_id=order_id,
-            data=[
-                bodies.EntryView(**entry.model_dump(), cause=types.get(entry.causation_id))
-                for entry in timeline.entries
-            ],
-        )
+        return show_timeline(order_id, views.TIMELINE.model.validate_json(found[order_id].body))
 
 
 def _opens_nothing() -> Refused:
     detail = "This link opens no order. Use the one we sent you."
     return Refused(404, "not-found", detail, headers=PRIVATE)
+
+
+def show_timeline(order_id: str, timeline: views.Timeline) -> bodies.TimelineView:
+    """An order's events, each with the type of the event, or the name of the call, behind it."""
+    types = {entry.event_id: entry.type for entry in timeline.entries}
+    return bodies.TimelineView(
+        order_id=order_id,
+        data=[
+            bodies.EntryView(
+                **entry.model_dump(),
+                cause=types.get(entry.causation_id) or _call(entry.causation_id),
+            )
+            for entry in timeline.entries
+        ],
+    )
+
+
+def _call(causation_id: str) -> str | None:
+    """The timer or call outside that an event is the verdict of: the kind before a job's id."""
+    found = _JOB.match(causation_id)
+    return found[1] if found else None
 
 
 def show(order: views.OrderPart, parts: views.ParcelsPart, version: int) -> bodies.TrackView:

@@ -4,7 +4,7 @@ Topics are read independently, so each part of a view is folded from one stream 
 interleaving, the same events give the same bytes. Words are made when a view is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from waybill_events import capture, fulfillment, notification
 from waybill_events.catalogue import CATALOGUE
 from waybill_events.envelope import Recorded
-from waybill_events.event import Event
+from waybill_events.event import Event, LineQuantity
 from waybill_runtime.projector import View
 
 
@@ -282,13 +282,29 @@ class Timeline(Part):
     entries: tuple[Entry, ...] = ()
 
 
-_DETAILS = ("reason", "code", "status", "location", "template", "channel", "amount_minor", "detail")
+_DETAILS = (
+    *("reason", "code", "status", "state", "owner", "location", "carrier", "service"),
+    *("tracking_number", "template", "channel"),
+    *("amount_minor", "due_minor", "captured_minor", "refunded_minor", "detail"),
+)
+_LINES_TOLD_MAX = 5
 
 
 def _detail(event: Event) -> str:
-    """What sets this event apart from others of its type, without its data."""
+    """What sets this event apart from others of its type. Nothing personal is in any event."""
     values = ((name, getattr(event, name, None)) for name in _DETAILS)
-    return ", ".join(f"{name} {value}" for name, value in values if value)
+    told = [f"{name} {value}" for name, value in values if value]
+    if isinstance(event, fulfillment.ShipmentDispatched):
+        told += [f"tracking_number {package.tracking_number}" for package in event.packages]
+    return ", ".join([*told, *_units(event)])
+
+
+def _units(event: Event) -> Sequence[str]:
+    """Which goods an event is about, the first few of them."""
+    parts = getattr(event, "missing", getattr(event, "lines", ()))
+    units = [f"{one.quantity} x {one.sku}" for one in parts if isinstance(one, LineQuantity)]
+    more = len(units) - _LINES_TOLD_MAX
+    return [*units[:_LINES_TOLD_MAX], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _append(timeline: Timeline | None, recorded: Recorded, event: Event) -> Timeline:
