@@ -20,6 +20,10 @@ Writer = Annotated[Principal, Depends(requires("notifications:write"))]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 CustomerRef = Annotated[str, Path(min_length=1, max_length=64, pattern=PRINTABLE)]
 Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
+Status = Annotated[
+    str | None,
+    Query(max_length=80, pattern=PRINTABLE, description=f"One of {', '.join(views.STATUSES)}."),
+]
 
 
 def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
@@ -70,12 +74,7 @@ def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
     async def deliveries(
         who: Reader,
         order_id: Filter = None,
-        status: Annotated[
-            str | None,
-            Query(
-                max_length=80, pattern=PRINTABLE, description=f"One of {', '.join(views.STATUSES)}."
-            ),
-        ] = None,
+        status: Status = None,
         cursor: Cursor = None,
         limit: Limit = conditions.PAGE,
     ) -> bodies.DeliveryPage:
