@@ -223,6 +223,10 @@ def test_a_placed_order_is_cancelled_against_the_version_that_was_seen() -> None
             path = (await shop.place()).headers["Location"] + "/cancel"
             body = {"reason": "customer_request"}
             assert (await shop.ask("POST", path, body, key="c")).status_code == 428
+            for wrong in ("foo", "1", '"1" "2"', '"1",'):
+                unread = await shop.ask("POST", path, body, key="c", match=wrong)
+                assert unread.status_code == 400
+                assert 'such as "3"' in unread.json()["detail"]
             stale = await shop.ask("POST", path, body, key="c", match='"7"')
             assert stale.status_code == 412
             assert stale.headers["ETag"] == '"1"'

@@ -111,7 +111,8 @@ class Warehouse:
             detail = f"The fulfillment order is {current.status}. {error}"
             raise Refused(409, "wrong-state", detail) from error
         except decider.WrongQuantities as error:
-            errors = [FieldError(pointer=f"line:{error.line_id}", detail=str(error))]
+            field = "/packages" if isinstance(command, commands.Pack) else "/lines"
+            errors = [FieldError(pointer=field, detail=str(error))]
             raise Refused(422, "wrong-quantities", str(error), errors=errors) from error
         await work.flush()
         return await self.read_in(transaction, asked.tenant, id_)

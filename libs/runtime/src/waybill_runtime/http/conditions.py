@@ -1,13 +1,17 @@
 """Conditions on versions (RFC 9110 section 13, RFC 6585) and opaque cursors."""
 
 import base64
+import re
 from typing import Annotated
 
 from fastapi import Header, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.problem import FieldError, Refused
+
+_TAG = r'\s*(W/)?"[^"]*"\s*'
+_TAGS = re.compile(rf"\s*\*\s*|{_TAG}(,{_TAG})*")
 
 PAGE = 20
 PAGE_MAX = 100
@@ -31,7 +35,8 @@ def check_match(if_match: str | None, version: int) -> None:
     """Let a command through only against the version its sender has seen.
 
     Raises:
-        Refused: 428 without the header, 412 when the version has moved on.
+        Refused: 428 without the header, 400 when it holds no ETag, 412 when the version has moved
+            on.
     """
     if if_match is None:
         raise Refused(
@@ -39,6 +44,10 @@ def check_match(if_match: str | None, version: int) -> None:
             "precondition-required",
             'Send If-Match with the ETag you have seen, such as "3", or * for any.',
         )
+    if not _TAGS.fullmatch(if_match):
+        detail = 'If-Match is an ETag in its double quotes, such as "3", several of them, or *.'
+        error = FieldError(pointer="header:If-Match", detail=detail)
+        raise Refused(400, "invalid-if-match", detail, errors=[error])
     wanted = {tag.strip().removeprefix("W/") for tag in if_match.split(",")}
     if "*" not in wanted and etag(version) not in wanted:
         raise Refused(

@@ -21,7 +21,11 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field. `pointer` is a JSON Pointer (RFC 6901) into the body."""
+    """What is wrong with one field. `pointer` is a JSON Pointer (RFC 6901) into the body.
+
+    What is not in the body is told apart by its lack of a leading `/`: `query:status`,
+    `path:sku`, `header:If-Match`.
+    """
 
     pointer: str
     detail: str
@@ -101,8 +105,35 @@ _BUSY = {"Retry-After": "1"}
 _MEND: Mapping[str, str] = {
     "extra_forbidden": "This field is unknown. Leave it out.",
     "missing": "This field is required. Send it.",
+    "bool_parsing": "Send true or false.",
+    "bool_type": "Send true or false.",
+    "dict_type": "Send a JSON object.",
+    "greater_than": "Send a number above {gt}.",
+    "greater_than_equal": "Send a number of at least {ge}.",
+    "int_from_float": "Send a whole number, without a fraction.",
+    "int_parsing": "Send a whole number.",
+    "int_parsing_size": "Send a whole number, of fewer digits.",
+    "int_type": "Send a whole number, without quotes or a fraction.",
+    "less_than": "Send a number below {lt}.",
+    "less_than_equal": "Send a number of at most {le}.",
+    "list_type": "Send a list.",
+    "literal_error": "Send one of {expected}.",
+    "model_attributes_type": "Send a JSON object.",
+    "model_type": "Send a JSON object.",
+    "string_too_long": "Send at most {max_length} characters.",
+    "string_too_short": "Send a text of at least {min_length} in length.",
+    "string_type": "Send text.",
+    "too_long": "Send at most {max_length} of them.",
+    "too_short": "Send at least {min_length} of them.",
     "string_unicode": "This text is no Unicode: it holds half of a surrogate pair. Send UTF-8.",
 }
+_SHAPES: Mapping[str, str] = {
+    "^[A-Z]{2}$": "Write two capital letters, such as GB.",
+    "^[A-Z]{3}$": "Write three capital letters, such as GBP.",
+    "^[a-z]{2}(-[A-Z]{2})?$": "Write a language, alone or with a country, such as en or en-GB.",
+    r"^[^\x00-\x1f\x7f]*$": "Control characters are not accepted here.",
+}
+"""Shapes of text in words; others are shown as the patterns they are."""
 _NO_OBJECT = frozenset({"missing", "model_attributes_type", "model_type", "dict_type"})
 
 
@@ -114,10 +145,20 @@ def _from_validation(request: Request, error: RequestValidationError) -> Refused
     for fault in found[:20]:
         place = [str(part) for part in fault["loc"]]
         where = _pointer(place[1:]) if place[0] == "body" else f"{place[0]}:{place[-1]}"
-        detail = _MEND.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-        errors.append(FieldError(pointer=where, detail=detail))
+        errors.append(FieldError(pointer=where, detail=_mend(fault)))
     fields = ", ".join(e.pointer or "the body" for e in errors[:5])
     return Refused(422, "invalid-request", f"Please mend {fields}.", errors=errors)
+
+
+def _mend(fault: Mapping[str, Any]) -> str:
+    """What would be right, with the limit in it; never only that something is wrong."""
+    context = fault.get("ctx", {})
+    if fault["type"] == "string_pattern_mismatch":
+        pattern = context["pattern"]
+        return _SHAPES.get(pattern, f"Write it as the pattern {pattern} says.")
+    if (mend := _MEND.get(fault["type"])) is not None:
+        return mend.format_map(context)
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _from_body(request: Request, fault: Mapping[str, Any]) -> Refused | None:
