@@ -94,9 +94,10 @@ class Sender:
         try:
             command = await self._attempt(told, job.attempt)
         except (ChannelUnavailable, RecipientsUnavailable) as error:
-            failed = decider.in_vain(f"{type(error).__name__}: {error}", job.attempt)
+            reason = f"{type(error).__name__}: {error}"
+            failed = decider.in_vain(reason, job.attempt)
             if failed is None:
-                return Outcome(again_s=backoff_s(job.attempt, self._on.ids))
+                return Outcome(again_s=backoff_s(job.attempt, self._on.ids), reason=reason)
             command = failed
         return Outcome([Intent(MESSAGE, told.dedupe_key, command)])
 
