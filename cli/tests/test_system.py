@@ -153,8 +153,9 @@ def test_a_second_up_says_that_it_runs_and_another_bus_is_a_conflict(shop: Shop)
 
 def test_a_killed_service_is_started_again_within_two_seconds(shop: Shop) -> None:
     before = shop.state().programs["tracking"]
+    pid = shop.pid("tracking")
     killed_at = time.time()
-    os.kill(shop.pid("tracking"), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
 
     def is_back() -> bool:
         now = shop.state().programs["tracking"]
@@ -165,6 +166,8 @@ def test_a_killed_service_is_started_again_within_two_seconds(shop: Shop) -> Non
     now = shop.state().programs["tracking"]
     assert now.created - killed_at < 2.0
     assert now.port == before.port
+    told = (shop.home / "log" / "supervisor.log").read_text()
+    assert f"tracking (pid {pid}) ended by SIGKILL; it is started again in 0.1 s" in told
 
 
 def test_a_killed_postgres_is_back_on_its_port(shop: Shop) -> None:

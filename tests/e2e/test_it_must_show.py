@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from application_under_test import Application
-from shopper import REPLAYED, Placed, Shopper, eventually
+from shopper import Placed, Shopper, eventually
 from waybill.programs import SERVICES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
@@ -115,17 +115,15 @@ async def test_each_key_is_one_order_and_one_authorisation_however_often_it_is_p
     )
     answered_s = time.monotonic() - begun_s
     statuses = Counter(answer.status_code for answer in answers)
-    assert set(statuses) <= {201, 409}
-    # Who was told that another post was under way asks again.
+    assert set(statuses) <= {201, 409, 503}
+    # Who was told that another post was under way, or to come again, asks again.
     final = await limited(
         POSTS_AT_ONCE, [partial(shopper.post, bodies[key], key) for key in bodies]
     )
-    assert {(answer.status_code, answer.headers.get(REPLAYED)) for answer in final} == {
-        (201, "true")
-    }
+    assert {answer.status_code for answer in final} == {201}
     told = {key: answer.content for key, answer in zip(bodies, final, strict=True)}
     for key, answer in zip(posts, answers, strict=True):
-        assert answer.status_code == 409 or answer.content == told[key]
+        assert answer.status_code in (409, 503) or answer.content == told[key]
     orders = {answer.json()["id"] for answer in final}
     assert len(orders) == KEYS
 

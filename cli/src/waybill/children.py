@@ -28,15 +28,25 @@ CLOCK = SystemClock()
 
 
 class Child:
-    """A program and its process. `changed` is called after each change of `running`."""
+    """A program and its process. `changed` is called after each change of `running`, `say` with a
+    line about each death.
+    """
 
     def __init__(
-        self, program: Program, *, log: Path, cwd: Path, stage: int, changed: Callable[[], None]
+        self,
+        program: Program,
+        *,
+        log: Path,
+        cwd: Path,
+        stage: int,
+        changed: Callable[[], None],
+        say: Callable[[str], None],
     ) -> None:
         self.program = program
         self.log = log
         self._cwd = cwd
         self._changed = changed
+        self._say = say
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self._was_ready = asyncio.Event()
@@ -69,9 +79,18 @@ class Child:
                 delay_s = BACKOFF_MIN_S
             self.running.restarts += 1
             self._changed()
+            self._say(f"{self._death()}; it is started again in {delay_s:.1f} s")
             if await _within(self._stopping.wait(), delay_s):
                 return
             delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+
+    def _death(self) -> str:
+        process = self._process
+        if process is None or process.returncode is None:
+            return f"{self.program.name} could not be started"
+        code = process.returncode
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"{self.program.name} (pid {process.pid}) ended by {how}"
 
     async def ready(self) -> None:
         """Wait until the program was ready once, or is being stopped.

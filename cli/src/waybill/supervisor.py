@@ -127,6 +127,7 @@ class Supervisor:
                 cwd=self._home.path,
                 stage=stage,
                 changed=self._tell,
+                say=self._say_more,
             )
             for program in started
         ]
