@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from capture import bodies as capture_bodies
+from capture.settings import Settings
 from inventory import bodies as inventory_bodies
 from waybill.failure import Failure
 from waybill.replay import plan as plans
@@ -14,6 +15,7 @@ from waybill.replay.checkpoint import Checkpoint, Made
 from waybill.replay.reading import Invoice, Line, Sorted
 
 SHA = "ab" * 32
+SHIPPING_OPTIONS = Settings.model_fields["shipping_options"].default
 
 
 def file_of(count: int, *, lines: int = 2) -> Sorted:
@@ -52,7 +54,7 @@ def test_every_order_and_delivery_is_one_that_the_apis_take() -> None:
     plan = plans.make(file_of(3_000), SHA)
     for order in plan.orders[::50]:
         body = capture_bodies.PlaceOrder.model_validate_json(order.post.body)
-        assert not list(body.faults())
+        assert not list(body.faults(SHIPPING_OPTIONS))
         assert (body.external_ref, body.channel) == (order.invoice, "replay")
     for receipt in plan.receipts:
         inventory_bodies.Receipt.model_validate_json(receipt.body)
