@@ -1,5 +1,6 @@
 """The consumer: each event once, poison set aside with its key, zombies fenced off."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -143,14 +144,21 @@ def test_an_event_that_skips_a_version_is_parked_not_applied() -> None:
     simulate(1, main())
 
 
-def test_a_key_that_no_database_would_keep_is_parked_under_a_readable_one() -> None:
+@pytest.mark.parametrize(
+    ("key", "kept"),
+    [
+        ("a\0b", "a\N{REPLACEMENT CHARACTER}b"),
+        ("k" * 20_000, "k" * 200 + "~" + hashlib.sha256(b"k" * 20_000).hexdigest()),
+    ],
+)
+def test_a_key_that_no_database_would_keep_is_parked_under_a_readable_one(
+    key: str, kept: str
+) -> None:
     async def main() -> None:
         on, handler = World().infrastructure("db"), Seen()
-        bad = Delivery(
-            Message("notifications", "a\0b", b"{}", ()), Partition("notifications", 0), 0
-        )
+        bad = Delivery(Message("notifications", key, b"{}", ()), Partition("notifications", 0), 0)
         await take(on, consumer(on, handler), [bad])
-        assert [p.key for p in await parked(on)] == ["a\N{REPLACEMENT CHARACTER}b"]
+        assert [p.key for p in await parked(on)] == [kept]
 
     simulate(1, main())
 

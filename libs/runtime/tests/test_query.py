@@ -4,6 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 import httpx
+import pytest
 from fastapi import APIRouter, Depends, Query
 
 from waybill_runtime.http import app as http_app
@@ -87,6 +88,15 @@ def test_a_route_without_parameters_says_so() -> None:
 
 def test_who_has_no_key_is_told_that_first() -> None:
     assert _ask("/things?externalref=1", key=None).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/things/%00", "/things/a%00b", "/things?status=a%00b"])
+def test_a_nul_in_the_address_is_refused_before_a_store_is_asked_for_it(path: str) -> None:
+    answer = _ask(path)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "%00" in answer.json()["detail"]
+    assert answer.json()["request_id"]
 
 
 def test_a_link_for_people_opens_whatever_their_mail_client_added() -> None:

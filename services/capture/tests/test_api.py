@@ -287,6 +287,18 @@ def test_a_person_is_forgotten_and_the_order_still_folds() -> None:
     simulate(1, main())
 
 
+@pytest.mark.parametrize("order_id", ["\u202e", "rcp_x", "ord_"])
+def test_what_is_no_orders_id_erases_nobody_and_says_so(order_id: str) -> None:
+    async def main() -> None:
+        async with open_shop() as shop:
+            erase = "/v1/recipients/erase"
+            answer = await shop.ask("POST", erase, {"order_id": order_id}, key="e", bearer=OPERATOR)
+            assert answer.status_code == 422
+            assert "begin with ord_" in answer.text
+
+    simulate(1, main())
+
+
 @pytest.mark.parametrize(
     ("method", "path", "bearer", "status"),
     [

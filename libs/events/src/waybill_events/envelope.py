@@ -91,7 +91,7 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
     Raises:
         InvalidEnvelope: a header is missing, is not text, or is not what it should be.
     """
-    text = {name: _text(f"header {name}", raw) for name, raw in pairs}
+    text = {name: _short(f"header {name}", raw) for name, raw in pairs}
     try:
         event = Recorded(
             event_id=text["ce_id"],
@@ -119,6 +119,16 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
 
 
 _NEVER_EMPTY = ("ce_id", "ce_type", "ce_stream", "ce_tenant", "ce_partitionkey")
+
+
+HEADER_BYTES_MAX = 1_024
+"""Ours are far shorter; a store's index takes no more than some 2,700."""
+
+
+def _short(place: str, raw: bytes) -> str:
+    if len(raw) > HEADER_BYTES_MAX:
+        raise InvalidEnvelope(f"{place} is longer than {HEADER_BYTES_MAX} bytes")
+    return _text(place, raw)
 
 
 def _text(place: str, raw: bytes) -> str:

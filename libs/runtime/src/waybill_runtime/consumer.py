@@ -264,9 +264,7 @@ class EventConsumer:
         try:
             key = self._open(delivery).key
         except Poison:
-            key = delivery.message.key.replace(
-                "\0", "\N{REPLACEMENT CHARACTER}"
-            )  # no text for a store
+            key = intake.key_to_keep(delivery.message.key)
         log.error("parked", key=key, reason=reason, partition=delivery.partition)
 
         async with self._store.transaction() as transaction:

@@ -3,6 +3,7 @@
 Pure. A read model equals its rebuild only if all three judge alike.
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,6 +82,17 @@ def judge(
         return Apply(codec.decode(recorded, steps=steps))
     except InvalidEvent as error:
         return Poison(str(error))
+
+
+KEY_CHARACTERS_MAX = 200
+
+
+def key_to_keep(key: str) -> str:
+    """A foreign message's key as a store takes it: no NUL, and short enough for an index."""
+    readable = key.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if len(readable) <= KEY_CHARACTERS_MAX:
+        return readable
+    return f"{readable[:KEY_CHARACTERS_MAX]}~{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def aside(delivery: Delivery, key: str, reason: str, now: datetime) -> Parked:

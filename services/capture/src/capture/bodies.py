@@ -1,5 +1,6 @@
 """What storefronts send and get. Unknown fields are refused; every limit is named."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Self
@@ -168,6 +169,8 @@ class EraseRecipient(Body):
     def _one_of(self) -> Self:
         if (self.order_id is None) == (self.customer_ref is None):
             raise ValueError("Give either order_id or customer_ref.")
+        if self.order_id is not None and not re.match(r"^ord_\w", self.order_id):
+            raise ValueError("order_id is no order's id: those begin with ord_.")
         return self
 
 

@@ -1,4 +1,4 @@
-"""What every request passes on its way in: an id, a size limit, a time and a log line. Pure ASGI.
+"""What every request passes on its way in: an id, limits, a time and a log line. Pure ASGI.
 
 Never `BaseHTTPMiddleware`: it runs routes in a cancel scope (starlette issues 1438 and 1715).
 """
@@ -18,6 +18,13 @@ log = structlog.get_logger("waybill.http")
 
 BODY_BYTES_MAX = 256 * 1024
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+
+
+def _holds_nul(scope: Scope) -> bool:
+    """Postgres keeps no NUL in text, so nothing can be found under one."""
+    return (
+        "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]
+    )
 
 
 class Edge:
@@ -60,11 +67,18 @@ class Edge:
             await send(message)
 
         with metrics.HTTP_IN_FLIGHT.track_inprogress():
-            if received <= BODY_BYTES_MAX:
+            if _holds_nul(scope):
+                status = 400
+                detail = (
+                    "The path or the query holds a NUL (%00), which no id and no text has here."
+                )
+                await self._refuse(scope, send, 400, "invalid-address", detail)
+            elif received <= BODY_BYTES_MAX:
                 await self._app(scope, limited, noted)
-            if received > BODY_BYTES_MAX:
+            if received > BODY_BYTES_MAX and status != 400:
                 status = 413
-                await self._too_large(scope, send)
+                detail = f"Send at most {BODY_BYTES_MAX} bytes."
+                await self._refuse(scope, send, 413, "body-too-large", detail)
         self._note(scope, status, self._clock.monotonic_s() - started_s, request_id)
 
     def _request_id(self, scope: Scope) -> str:
@@ -78,17 +92,18 @@ class Edge:
         return 0
 
     @staticmethod
-    async def _too_large(scope: Scope, send: Send) -> None:
+    async def _refuse(scope: Scope, send: Send, status: int, kind: str, detail: str) -> None:
+        """Answer before the app is asked; the body is not read, so the connection ends."""
         problem = Problem(
-            type="urn:waybill:problem:body-too-large",
-            title="Body too large",
-            status=413,
-            detail=f"Send at most {BODY_BYTES_MAX} bytes.",
+            type=f"urn:waybill:problem:{kind}",
+            title=kind.replace("-", " ").capitalize(),
+            status=status,
+            detail=detail,
             instance=scope["path"],
             request_id=scope["request_id"],
         )
         headers = [(b"content-type", CONTENT_TYPE.encode()), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         body = problem.model_dump_json(exclude_none=True).encode()
         await send({"type": "http.response.body", "body": body})
 
