@@ -19,6 +19,7 @@ from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.projector import View, projecting
 from waybill_runtime.rebuild import Comparison, Incomplete, Progress, Rebuild
 from waybill_runtime.relay import message
+from waybill_runtime.stored import Advance
 from waybill_runtime.testing.world import World, recorded, simulate
 from waybill_runtime.unpark import NotParked, Unparking
 from waybill_runtime.work import Work
@@ -274,6 +275,33 @@ def test_a_log_that_lacks_what_the_live_view_has_taken_makes_no_view_live() -> N
         await live.take()
         assert not (await live.compare(switch=True)).equal
         assert await live.shows() == (1, 2, 3)
+
+    simulate(1, main())
+
+
+@pytest.mark.parametrize("near", [-1, rebuilding.NEAR], ids=["replaying", "under the lock"])
+@pytest.mark.parametrize("switch", [True, False])
+def test_a_bus_that_lost_its_last_message_ends_the_rebuild(
+    monkeypatch: pytest.MonkeyPatch, near: int, switch: bool
+) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(rebuilding, "NEAR", near)
+        live = await living()
+        await live.take(event("s", 1))
+        async with live.on.store.reading() as reading:
+            partition, end = max(
+                (await reading.inbox.positions("group")).items(), key=lambda i: i[1]
+            )
+        async with live.on.store.transaction() as transaction:
+            owned = (await transaction.inbox.take("group", [partition]))[partition]
+            lost = Advance(owned.epoch, end + 1)
+            await transaction.inbox.advance("group", {partition: lost})
+        told = f"{partition.topic}/{partition.number} gives nothing from offset {end} on"
+        with pytest.raises(Incomplete, match=told):
+            async with asyncio.timeout(60):
+                await live.compare(switch=switch)
+        assert await live.generation() == 1
+        assert await live.shows() == (1,)
 
     simulate(1, main())
 

@@ -148,20 +148,29 @@ class Rebuild:
                     await self._move(transaction, partition, batch)
 
     async def _read(self, partition: Partition, end: int) -> Sequence[Delivery]:
-        """What comes next, never beyond the live view's position."""
+        """What comes next, never beyond the live view's position `end`, and never nothing.
+
+        Raises:
+            Incomplete: the bus ends before `end`: it has lost what the live view has taken.
+        """
         start = self._at[partition]
         read = await self._bus.read(partition, start, min(BATCH, end - start))
-        return [delivery for delivery in read if delivery.offset < end]
+        batch = [delivery for delivery in read if delivery.offset < end]
+        if not batch:
+            place = f"{partition.topic}/{partition.number}"
+            raise Incomplete(
+                f"{place} gives nothing from offset {start} on; the live view has taken it to {end}"
+            )
+        return batch
 
     async def _move(
         self, transaction: Transaction, partition: Partition, batch: Sequence[Delivery]
     ) -> None:
-        if batch:
-            next_offset = batch[-1].offset + 1
-            move = Advance(self._epochs[partition], next_offset)
-            if partition not in await transaction.inbox.advance(self._name, {partition: move}):
-                raise RuntimeError(f"another rebuild of {self._view.name} has taken over")
-            self._at[partition] = next_offset
+        next_offset = batch[-1].offset + 1
+        move = Advance(self._epochs[partition], next_offset)
+        if partition not in await transaction.inbox.advance(self._name, {partition: move}):
+            raise RuntimeError(f"another rebuild of {self._view.name} has taken over")
+        self._at[partition] = next_offset
 
     async def _apply(self, transaction: Transaction, batch: Sequence[Delivery]) -> None:
         """Project into the new generation what may be taken, each event once; keep back the rest.
