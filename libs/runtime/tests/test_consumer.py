@@ -9,7 +9,7 @@ import pytest
 from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.bus import Delivery, Message, Partition
-from waybill_runtime.consumer import EventConsumer, Incoming
+from waybill_runtime.consumer import EventConsumer, Handler, Incoming
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.stored import Parked, StoreUnavailable
 from waybill_runtime.testing.world import World, delivery, recorded, simulate
@@ -39,7 +39,7 @@ class Seen:
         self.applied += [incoming.recorded.event_id for incoming in batch]
 
 
-def consumer(on: Infrastructure, handler: Seen, *, strict: bool = True) -> EventConsumer:
+def consumer(on: Infrastructure, handler: Handler, *, strict: bool = True) -> EventConsumer:
     return EventConsumer(
         name="group",
         topics=["notifications"],
@@ -222,5 +222,24 @@ def test_trouble_of_the_store_is_waited_out_and_parks_nothing() -> None:
         await take(on, consumer(on, handler), [delivery(event("s", 1), 0)])
         assert handler.applied == ["s@1"]
         assert await parked(on) == []
+
+    simulate(1, main())
+
+
+def test_each_tenant_of_a_batch_gets_a_work_of_its_own() -> None:
+    async def main() -> None:
+        on = World().infrastructure("db")
+        given: list[tuple[str, list[str]]] = []
+
+        async def note(work: Work, batch: Sequence[Incoming]) -> None:
+            given.append((work.tenant, [incoming.recorded.tenant for incoming in batch]))
+
+        tenants = ["default", "other", "default"]
+        batch = [
+            delivery(replace(event(f"s{n}", 1), tenant=tenant), n)
+            for n, tenant in enumerate(tenants)
+        ]
+        await take(on, consumer(on, note), batch)
+        assert given == [("default", ["default", "default"]), ("other", ["other"])]
 
     simulate(1, main())
