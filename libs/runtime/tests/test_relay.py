@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.adapters.memory.broker import NoFaults
 from waybill_runtime.bus import Message
@@ -97,5 +99,29 @@ def test_of_two_relays_one_works_and_the_other_takes_over() -> None:
             assert await on_bus(second) == []
         await relay(world.infrastructure("db", "third"), 5)
         assert await on_bus(second) == ["default/preference/a@1"]
+
+    simulate(1, main())
+
+
+def test_a_relay_that_has_lost_the_leadership_publishes_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        on = World().infrastructure("db")
+        leads = True
+
+        async def still_leader(_: str) -> bool:
+            return leads
+
+        monkeypatch.setattr(on.store, "still_leader", still_leader)
+        await append(on, "a", 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(relay(on, 10))
+            await asyncio.sleep(5)
+            assert await on_bus(on) == ["default/preference/a@1"]
+            leads = False
+            await asyncio.sleep(1)
+            await append(on, "a", 2)
+        assert await on_bus(on) == ["default/preference/a@1"]
 
     simulate(1, main())
