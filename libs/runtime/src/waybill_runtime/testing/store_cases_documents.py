@@ -108,6 +108,16 @@ class DocumentCases:
         assert await _find(store, status="web") == []
         assert await _find(store) == ["k1", "k2", "k3", "k4"]
 
+    async def test_a_tenant_finds_its_own_documents_once(self, harness: StoreHarness) -> None:
+        store = await harness.open()
+        await _put(store, {"k1": Document("1", 1, {"a": "x"})})
+        theirs = {key: Document("2", 1, {"a": "x"}) for key in ("k1", "k2")}
+        await _put(store, theirs, tenant="other")
+        for tenant, body, keys in (("default", "1", ["k1"]), ("other", "2", ["k1", "k2"])):
+            async with store.reading() as reading:
+                found = await reading.documents.find(tenant, VIEW, {"a": "x"})
+            assert [(key, document.body) for key, document in found] == [(k, body) for k in keys]
+
     async def test_a_document_is_found_only_by_what_it_is_now(self, harness: StoreHarness) -> None:
         store = await harness.open()
         await _put(store, {"k1": Document("1", 1, {"status": "placed", "channel": "web"})})
