@@ -93,7 +93,7 @@ def test_who_has_no_key_is_told_that_first() -> None:
 @pytest.mark.parametrize("path", ["/things/%00", "/things/a%00b", "/things?status=a%00b"])
 def test_a_nul_in_the_address_is_refused_before_a_store_is_asked_for_it(path: str) -> None:
     answer = _ask(path)
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert "%00" in answer.json()["detail"]
     assert answer.json()["request_id"]

@@ -17,6 +17,7 @@ from waybill_runtime.ids import Ids
 log = structlog.get_logger("waybill.http")
 
 BODY_BYTES_MAX = 256 * 1024
+NUL_REFUSED = "The path or the query holds a NUL (%00), which no id and no text has here."
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 
 
@@ -68,17 +69,15 @@ class Edge:
 
         with metrics.HTTP_IN_FLIGHT.track_inprogress():
             if _holds_nul(scope):
-                status = 400
-                detail = (
-                    "The path or the query holds a NUL (%00), which no id and no text has here."
-                )
-                await self._refuse(scope, send, 400, "invalid-address", detail)
-            elif received <= BODY_BYTES_MAX:
-                await self._app(scope, limited, noted)
-            if received > BODY_BYTES_MAX and status != 400:
-                status = 413
-                detail = f"Send at most {BODY_BYTES_MAX} bytes."
-                await self._refuse(scope, send, 413, "body-too-large", detail)
+                status = 422
+                await self._refuse(scope, send, 422, "invalid-address", NUL_REFUSED)
+            else:
+                if received <= BODY_BYTES_MAX:
+                    await self._app(scope, limited, noted)
+                if received > BODY_BYTES_MAX:
+                    status = 413
+                    detail = f"Send at most {BODY_BYTES_MAX} bytes."
+                    await self._refuse(scope, send, 413, "body-too-large", detail)
         self._note(scope, status, self._clock.monotonic_s() - started_s, request_id)
 
     def _request_id(self, scope: Scope) -> str:

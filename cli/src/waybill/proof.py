@@ -1,0 +1,101 @@
+"""Evidence of one long run as JSON, written by the tool that ran it: `docs/evidence/*.json`.
+
+It says what ran, from which seed and commit, what it came to against what was asked of it, and
+what each oracle found. A figure that was not reached is a shortfall, never left out.
+"""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from waybill.audit.evidence import Finding
+
+FORMAT = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Proof:
+    """One run. `asked` and `reached` share their keys; times carry their unit in the name."""
+
+    name: str
+    command: str
+    seed: int | None
+    started_at: datetime
+    duration_s: float
+    asked: Mapping[str, float]
+    reached: Mapping[str, float]
+    shortfalls: Sequence[str]
+    findings: Sequence[Finding] = ()
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def passes(self) -> bool:
+        """Whether nothing fell short and no oracle found anything."""
+        return not self.shortfalls and not any(f.is_refused for f in self.findings)
+
+
+def write(proof: Proof, path: Path) -> None:
+    """Write a run's evidence whole or not at all; an older file of the same name goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(_told(proof), indent=2, ensure_ascii=False) + "\n")
+    unfinished.replace(path)
+
+
+def _told(proof: Proof) -> Mapping[str, object]:
+    return {
+        "format": FORMAT,
+        "name": proof.name,
+        "passes": proof.passes,
+        "command": proof.command,
+        "seed": proof.seed,
+        "commit": commit(),
+        "machine": machine(),
+        "started_at": proof.started_at.isoformat(timespec="seconds"),
+        "duration_s": round(proof.duration_s, 1),
+        "asked": dict(proof.asked),
+        "reached": dict(proof.reached),
+        "shortfalls": list(proof.shortfalls),
+        "guarantees": [{**asdict(f), "verdict": f.verdict} for f in proof.findings],
+        "details": dict(proof.details),
+    }
+
+
+def commit() -> str:
+    """The commit that runs, `+` behind it when files differ from it; `unknown` outside git."""
+    here = Path(__file__).parent
+    head = _git("rev-parse", "HEAD", cwd=here)
+    if head is None:
+        return "unknown"
+    return head + ("+" if _git("status", "--porcelain", cwd=here) else "")
+
+
+def machine() -> Mapping[str, object]:
+    """What figures depend on: cores, memory, Python and kernel. No name, no path."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30, 1),
+        "python": platform.python_version(),
+        "kernel": platform.release().split("-")[0],
+    }
+
+
+def _git(*words: str, cwd: Path) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603 - words of our own
+            ["git", *words],  # noqa: S607 - whichever git there is
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,47 @@
+"""What a long run leaves behind."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from waybill import proof
+from waybill.audit.evidence import Finding
+
+BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def ran(*shortfalls: str, findings: tuple[Finding, ...] = ()) -> proof.Proof:
+    return proof.Proof(
+        name="oversell",
+        command="make prove",
+        seed=7,
+        started_at=BEGUN,
+        duration_s=1.25,
+        asked={"sold": 1000},
+        reached={"sold": 1000},
+        shortfalls=shortfalls,
+        findings=findings,
+    )
+
+
+def test_a_run_passes_only_when_nothing_fell_short_and_no_oracle_found_anything() -> None:
+    assert ran().passes
+    assert not ran("sold 999 of 1000").passes
+    assert not ran(findings=(Finding("I3", "no oversell", violations=["SKU-1"]),)).passes
+    assert not ran(findings=(Finding("I3", "no oversell", missing=["stock API"]),)).passes
+
+
+def test_evidence_names_seed_commit_machine_and_every_verdict(tmp_path: Path) -> None:
+    path = tmp_path / "evidence" / "oversell.json"
+    proof.write(ran(findings=(Finding("I3", "no oversell", {"orders": 3}),)), path)
+    told = json.loads(path.read_text())
+    assert (told["seed"], told["passes"], told["duration_s"]) == (7, True, 1.2)
+    assert told["commit"]
+    assert told["machine"]["cores"]
+    assert told["guarantees"][0]["verdict"] == "holds"
+    assert [child.name for child in path.parent.iterdir()] == ["oversell.json"]
+
+
+def test_evidence_holds_no_path_of_the_machine(tmp_path: Path) -> None:
+    proof.write(ran(), tmp_path / "one.json")
+    assert str(Path(proof.__file__).parent) not in (tmp_path / "one.json").read_text()
