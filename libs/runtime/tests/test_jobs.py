@@ -118,8 +118,26 @@ def test_an_effect_that_raises_is_tried_again() -> None:
             return Outcome([say("done")])
 
         on = World().infrastructure("db")
-        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 30, effects={"call": effect})
+        await run(
+            on, [Job(id="e", kind="dead_line", due_at=EPOCH)], 30, effects={"dead_line": effect}
+        )
         assert await words(on) == ["done"]
+        ended = {outcome: counted("dead_line", outcome) for outcome in ("failed", "again", "done")}
+        assert ended == {"failed": 1, "again": 0, "done": 1}
+
+    simulate(1, main())
+
+
+def test_an_outcome_whose_payload_nobody_can_read_is_recorded_all_the_same() -> None:
+    async def main() -> None:
+        async def effect(job: ClaimedJob) -> Outcome:
+            return Outcome(again_s=1.0, reason="no answer") if job.attempt == 1 else Outcome()
+
+        on = World().infrastructure("db")
+        jobs = [Job(id="e", kind="unreadable", due_at=EPOCH, payload="{")]
+        await run(on, jobs, 30, effects={"unreadable": effect})
+        ended = {outcome: counted("unreadable", outcome) for outcome in ("failed", "again", "done")}
+        assert ended == {"failed": 0, "again": 1, "done": 1}
 
     simulate(1, main())
 
@@ -173,19 +191,20 @@ def test_stopping_waits_for_calls_under_way_and_records_them() -> None:
     simulate(1, main())
 
 
-class _Away:
-    """A database that lets nobody begin from one second to another."""
+class _Breaks:
+    """A database in which nothing begins from one second to another, for this reason."""
 
-    def __init__(self, begin_s: float, end_s: float) -> None:
+    def __init__(self, error: Exception, begin_s: float, end_s: float) -> None:
+        self._error = error
         self._begin_s = begin_s
         self._end_s = end_s
-        self.refused = 0
+        self.times = 0
 
     async def at(self, point: str) -> None:
         now_s = asyncio.get_running_loop().time()
         if point == "begin" and self._begin_s <= now_s < self._end_s:
-            self.refused += 1
-            raise StoreUnavailable("no connection is free")
+            self.times += 1
+            raise self._error
 
 
 def test_a_store_out_of_reach_for_a_moment_does_not_end_calls_under_way() -> None:
@@ -197,11 +216,11 @@ def test_a_store_out_of_reach_for_a_moment_does_not_end_calls_under_way() -> Non
             await asyncio.sleep(5)
             return Outcome([say("finished")])
 
-        world, away = World(), _Away(1, 3)
+        world, away = World(), _Breaks(StoreUnavailable("no connection is free"), 1, 3)
         on = world.infrastructure("db")
         on = replace(on, store=MemoryStore(world.database("db"), away))
         await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 20, effects={"call": effect})
-        assert away.refused > 0
+        assert away.times > 0
         assert attempts == [1]
         assert await words(on) == ["finished"]
 
@@ -275,21 +294,6 @@ def test_an_outcome_that_cannot_be_recorded_takes_no_other_outcome_with_it() -> 
     simulate(1, main())
 
 
-class _Failing:
-    """A database that breaks in a way nobody foresaw, from one second to another."""
-
-    def __init__(self, begin_s: float, end_s: float) -> None:
-        self._begin_s = begin_s
-        self._end_s = end_s
-        self.broken = 0
-
-    async def at(self, point: str) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if point == "begin" and self._begin_s <= now_s < self._end_s:
-            self.broken += 1
-            raise RuntimeError("nobody has seen this before")
-
-
 def test_a_surprise_while_taking_up_jobs_does_not_end_calls_under_way() -> None:
     async def main() -> None:
         attempts: list[int] = []
@@ -299,11 +303,11 @@ def test_a_surprise_while_taking_up_jobs_does_not_end_calls_under_way() -> None:
             await asyncio.sleep(5)
             return Outcome([say("finished")])
 
-        world, failing = World(), _Failing(1, 3)
+        world, failing = World(), _Breaks(RuntimeError("nobody has seen this before"), 1, 3)
         on = world.infrastructure("db")
         on = replace(on, store=MemoryStore(world.database("db"), failing))
         await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 20, effects={"call": effect})
-        assert 0 < failing.broken < 10
+        assert 0 < failing.times < 10
         assert attempts == [1]
         assert await words(on) == ["finished"]
 

@@ -54,6 +54,12 @@ class Outcome:
     reason: str = ""
 
 
+class _Failed(Outcome):
+    """An effect that raised; counted apart from one that chose to come back."""
+
+    __slots__ = ()
+
+
 Timer = Callable[[ClaimedJob], Intent | None]
 """The command of a timer that fired; pure. None when there is nothing to say."""
 
@@ -158,8 +164,7 @@ class JobRunner:
                     outcome = await self._effects[job.kind](job)
         except Exception:  # an adapter's surprise: the job comes back later
             log.exception("effect failed", kind=job.kind, job=job.id)
-            metrics.JOBS_DONE.labels(kind=job.kind, outcome="failed").inc()
-            outcome = Outcome(again_s=backoff_s(job.attempt, self._ids))
+            outcome = _Failed(again_s=backoff_s(job.attempt, self._ids))
         finally:
             self._free += 1
         await self._done.put((job, outcome))
@@ -228,8 +233,7 @@ class JobRunner:
 
         await transact(self._store, self._ids, body)
         for job, outcome in outcomes:
-            ended = "done" if outcome.again_s is None else "again"
-            metrics.JOBS_DONE.labels(kind=job.kind, outcome=ended).inc()
+            metrics.JOBS_DONE.labels(kind=job.kind, outcome=_ended(outcome)).inc()
             if outcome.again_s is not None and outcome.reason:
                 log.warning(
                     "effect comes back",
@@ -242,9 +246,18 @@ class JobRunner:
                 )
 
 
+def _ended(outcome: Outcome) -> str:
+    if isinstance(outcome, _Failed):
+        return "failed"
+    return "done" if outcome.again_s is None else "again"
+
+
 def _order_id(payload: str) -> str | None:
-    """The order that a job is about, where its payload says so."""
-    read = json.loads(payload)
+    """The order that a job is about, where its payload says so. Never raises: it is for the log."""
+    try:
+        read = json.loads(payload)
+    except ValueError:
+        return None
     return read.get("order_id") if isinstance(read, dict) else None
 
 
