@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 import asyncpg
 import pytest
@@ -18,6 +17,7 @@ from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.store import Store
 from waybill_runtime.stored import StoreUnavailable
+from waybill_runtime.testing.postgres import Server
 from waybill_runtime.testing.store_conformance import StoreConformance
 from waybill_runtime.testing.store_harness import ORDER, StoreHarness, append, write
 
@@ -27,16 +27,8 @@ TEMPLATE = f"store_template_{os.getpid()}"
 _number = itertools.count(1)
 
 
-class Postgres(Protocol):
-    """What the fixture `postgres` offers."""
-
-    def dsn(self, database: str = "postgres") -> str: ...
-
-    def create_database(self, name: str) -> str: ...
-
-
 @pytest.fixture(scope="module")
-async def template(postgres: Postgres) -> AsyncIterator[str]:
+async def template(postgres: Server) -> AsyncIterator[str]:
     """A migrated database to copy: far cheaper than migrating one for each case."""
     await migrate.upgrade(postgres.create_database(TEMPLATE))
     yield TEMPLATE
@@ -44,14 +36,14 @@ async def template(postgres: Postgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def dsn(postgres: Postgres, template: str) -> AsyncIterator[str]:
+async def dsn(postgres: Server, template: str) -> AsyncIterator[str]:
     name = f"store_{os.getpid()}_{next(_number)}"
     await _admin(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield postgres.dsn(name)
     await _admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-async def _admin(postgres: Postgres, statement: str) -> None:
+async def _admin(postgres: Server, statement: str) -> None:
     connection = await asyncpg.connect(postgres.dsn())
     try:
         await connection.execute(statement)
@@ -77,7 +69,7 @@ class TestPostgresStore(StoreConformance):
 
 
 @pytest.fixture
-async def empty(postgres: Postgres) -> AsyncIterator[str]:
+async def empty(postgres: Server) -> AsyncIterator[str]:
     name = f"store_empty_{os.getpid()}_{next(_number)}"
     yield postgres.create_database(name)
     await _admin(postgres, f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,17 +1,14 @@
 """The traps of Postgres and asyncpg, each met on purpose (reliability parts 0 and 4.2)."""
 
 import asyncio
-import itertools
-import os
 import random
 import socket
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 import asyncpg
 import pytest
 
-from waybill_runtime.adapters.postgres import connections, migrate
+from waybill_runtime.adapters.postgres import connections
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.stored import (
@@ -21,6 +18,7 @@ from waybill_runtime.stored import (
     StoreUnavailable,
     VersionConflict,
 )
+from waybill_runtime.testing.postgres import Server, fresh_database
 from waybill_runtime.testing.store_harness import (
     ORDER,
     OTHER,
@@ -33,26 +31,12 @@ from waybill_runtime.testing.store_harness import (
 pytestmark = pytest.mark.postgres
 
 NAME = "store faults"
-_number = itertools.count(1)
-
-
-class Postgres(Protocol):
-    """What the fixture `postgres` offers."""
-
-    def dsn(self, database: str = "postgres") -> str: ...
-
-    def create_database(self, name: str) -> str: ...
 
 
 @pytest.fixture
-async def dsn(postgres: Postgres) -> AsyncIterator[str]:
-    name = f"store_faults_{os.getpid()}_{next(_number)}"
-    made = postgres.create_database(name)
-    await migrate.upgrade(made)
-    yield made
-    connection = await asyncpg.connect(postgres.dsn())
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+async def dsn(postgres: Server) -> AsyncIterator[str]:
+    async with fresh_database(postgres, "store_faults") as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -1,12 +1,8 @@
 """If-Match on a real Postgres: what commits while a cancellation waits is not ignored."""
 
 import asyncio
-import itertools
-import os
 from collections.abc import AsyncIterator
-from typing import Protocol
 
-import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -15,25 +11,17 @@ from capture import bootstrap, service
 from capture.decider import commands
 from capture.settings import Settings
 from waybill_events.event import Allocation
-from waybill_runtime.adapters.memory.broker import MemoryBroker
-from waybill_runtime.adapters.memory.bus import MemoryBus
-from waybill_runtime.adapters.postgres import migrate
-from waybill_runtime.adapters.postgres.store import PostgresStore
-from waybill_runtime.clock import SystemClock
 from waybill_runtime.decider import Intent
 from waybill_runtime.http import auth
-from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.service import Service
 from waybill_runtime.store import Transaction
+from waybill_runtime.testing.postgres import Server, fresh_database, process, somebody_waits
 from waybill_runtime.work import Cause, Work
 
 pytestmark = pytest.mark.postgres
 
-CLOCK = SystemClock()
 CAUSE = Cause(causation_id="test", actor="system:test")
-_number = itertools.count(1)
 
 ORDER = {
     "channel": "web",
@@ -58,29 +46,16 @@ RESERVED = commands.NoteReserved(
 CONFIRMED = commands.NoteAuthorized(payment_id="pay_x", amount_minor=750)
 
 
-class Postgres(Protocol):
-    """What the fixture `postgres` offers."""
-
-    def create_database(self, name: str) -> str: ...
-
-    def drop_database(self, name: str) -> None: ...
-
-
 @pytest.fixture
-async def dsn(postgres: Postgres) -> AsyncIterator[str]:
-    name = f"capture_{os.getpid()}_{next(_number)}"
-    dsn = await asyncio.to_thread(postgres.create_database, name)
-    await migrate.upgrade(dsn)
-    yield dsn
-    await asyncio.to_thread(postgres.drop_database, name)
+async def dsn(postgres: Server) -> AsyncIterator[str]:
+    async with fresh_database(postgres, "capture") as dsn:
+        yield dsn
 
 
 @pytest.fixture
 async def on(dsn: str) -> AsyncIterator[Infrastructure]:
-    store = await PostgresStore.open(dsn, clock=CLOCK, max_connections=4, name="capture")
-    bus = MemoryBus(MemoryBroker(CLOCK), "capture")
-    yield Infrastructure(store, bus, CLOCK, RandomIds(CLOCK), Stopping())
-    await store.close()
+    async with process(dsn, "capture") as on:
+        yield on
 
 
 @pytest.fixture
@@ -109,20 +84,6 @@ async def decide(
     work = Work(transaction, now=on.store.now(), ids=on.ids)
     await work.run([(Intent(service.ORDER, order_id, command), CAUSE) for command in given])
     await work.flush()
-
-
-async def somebody_waits(dsn: str) -> None:
-    """Returns once a connection waits for a lock that another one holds; at most 10 s."""
-    looking = await asyncpg.connect(dsn)
-    try:
-        async with asyncio.timeout(10):
-            while not await looking.fetchval(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ):
-                await asyncio.sleep(0.01)
-    finally:
-        await looking.close()
 
 
 async def test_a_cancellation_that_the_confirmation_overtook_is_decided_anew_by_its_sender(

@@ -1,12 +1,9 @@
 """I3 on a real Postgres, with two replicas: what there is is sold, once, and nothing more."""
 
 import asyncio
-import itertools
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import pytest
 
@@ -17,17 +14,12 @@ from inventory.settings import Settings
 from waybill_events import capture, codec, inventory
 from waybill_events.event import Event
 from waybill_runtime.adapters.memory.broker import MemoryBroker
-from waybill_runtime.adapters.memory.bus import MemoryBus
-from waybill_runtime.adapters.postgres import migrate
-from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import PARTITIONS, Delivery, Message, Partition, partition_of
 from waybill_runtime.clock import SystemClock
-from waybill_runtime.ids import RandomIds
-from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.relay import message
 from waybill_runtime.service import Service
 from waybill_runtime.store import Transaction
+from waybill_runtime.testing.postgres import Server, fresh_database, process
 from waybill_runtime.testing.world import recorded
 from waybill_runtime.transact import transact
 from waybill_runtime.work import Asked
@@ -35,24 +27,12 @@ from waybill_runtime.work import Asked
 pytestmark = pytest.mark.postgres
 
 CLOCK = SystemClock()
-_number = itertools.count(1)
-
-
-class Postgres(Protocol):
-    """What the fixture `postgres` offers."""
-
-    def create_database(self, name: str) -> str: ...
-
-    def drop_database(self, name: str) -> None: ...
 
 
 @pytest.fixture
-async def dsn(postgres: Postgres) -> AsyncIterator[str]:
-    name = f"inventory_{os.getpid()}_{next(_number)}"
-    dsn = await asyncio.to_thread(postgres.create_database, name)
-    await migrate.upgrade(dsn)
-    yield dsn
-    await asyncio.to_thread(postgres.drop_database, name)
+async def dsn(postgres: Server) -> AsyncIterator[str]:
+    async with fresh_database(postgres, "inventory") as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -63,9 +43,7 @@ async def replicas(dsn: str) -> AsyncIterator[list[Service]]:
     async with AsyncExitStack() as stack:
         services = []
         for node in ("one", "two"):
-            store = await PostgresStore.open(dsn, clock=CLOCK, max_connections=8, name=node)
-            stack.push_async_callback(store.close)
-            on = Infrastructure(store, MemoryBus(broker, node), CLOCK, RandomIds(CLOCK), Stopping())
+            on = await stack.enter_async_context(process(dsn, node, broker=broker))
             services.append(Service(compose(settings, on), on))
         yield services
 
