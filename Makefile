@@ -67,6 +67,10 @@ schemas: $(STAMP) ## Write what is generated: schemas, AsyncAPI and OpenAPI docu
 	@$(BIN)/python -m waybill_events.generate
 	@$(BIN)/python -m waybill.openapi
 
+.PHONY: figures
+figures: $(STAMP) ## Write the figures of docs/reliability.md from docs/evidence
+	@$(BIN)/python -m waybill.figures
+
 .PHONY: contract
 contract: $(STAMP) ## Check contracts, breaking changes, imports and tidiness
 	@$(BIN)/pytest tests/contract

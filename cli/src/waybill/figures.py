@@ -1,0 +1,79 @@
+"""`python -m waybill.figures`: writes the figures of docs/reliability.md from docs/evidence.
+
+With `--check` it writes nothing and exits 1 when the page does not say what the evidence says. A
+figure stands on the page only as the tool that measured it wrote it down.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PAGE = Path("docs/reliability.md")
+EVIDENCE = Path("docs/evidence")
+BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->\n"
+HEAD = "| run | asked | reached | fell short | seed | commit |\n|---|---|---|---|---|---|\n"
+NOTHING = "No long run has left evidence yet.\n"
+
+Json = Mapping[str, Any]
+
+
+def table(runs: Sequence[tuple[str, Json]]) -> str:
+    """One row per run, by file name."""
+    return HEAD + "".join(_row(name, run) for name, run in runs) if runs else NOTHING
+
+
+def page(text: str, runs: Sequence[tuple[str, Json]]) -> str:
+    """The page with its figures as these runs have them.
+
+    Raises:
+        ValueError: the page does not hold the two marks that the figures stand between.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page must hold {BEGIN.strip()} and {END.strip()}, each on a line")
+    return before + BEGIN + "\n" + table(runs) + "\n" + END + after
+
+
+def read(folder: Path) -> Sequence[tuple[str, Json]]:
+    """Every run that left evidence, by file name."""
+    return [(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+
+
+def _row(name: str, run: Json) -> str:
+    cells = (
+        f"[{run['name']}](evidence/{name}.json): `{run['command']}`, {run['duration_s']:,.0f} s",
+        _figures(run["asked"]),
+        _figures(run["reached"]),
+        "; ".join(run["shortfalls"]) or ("nothing" if run["passes"] else "an oracle, see evidence"),
+        "none" if run["seed"] is None else str(run["seed"]),
+        f"`{run['commit'][:7]}{'+' if run['commit'].endswith('+') else ''}`",
+    )
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _figures(figures: Json) -> str:
+    return ", ".join(f"{what.replace('_', ' ')} {count:,}" for what, count in figures.items())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check, from the repository's root; the exit code."""
+    parser = argparse.ArgumentParser(prog="waybill.figures", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; compare")
+    options = parser.parse_args(arguments)
+    text = PAGE.read_text(encoding="utf-8")
+    told = page(text, read(EVIDENCE))
+    if not options.check:
+        PAGE.write_text(told, encoding="utf-8")
+        return 0
+    if told == text:
+        return 0
+    sys.stderr.write(f"{PAGE} does not say what {EVIDENCE} says: run make figures\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
