@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 
@@ -68,6 +69,17 @@ def test_a_stale_pid_file_that_names_a_stranger_is_not_believed(running: Embedde
     stale.write_text(f"999999\n{running.data}\n0\n0\n\n\n\nready\n")
     running.start()
     assert running.ready()
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+async def test_what_it_says_is_committed_is_on_the_disk(
+    running: EmbeddedPostgres, setting: str
+) -> None:
+    connection = await asyncpg.connect(running.dsn())
+    try:
+        assert await connection.fetchval(f"SHOW {setting}") == "on"
+    finally:
+        await connection.close()
 
 
 def test_only_its_user_reads_the_data_and_only_we_the_password(running: EmbeddedPostgres) -> None:
