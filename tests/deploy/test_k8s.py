@@ -11,7 +11,7 @@ import kubernetes_validate.utils
 import pytest
 
 from waybill_events.catalogue import SUBSCRIPTIONS
-from waybill_runtime import program
+from waybill_runtime.http import server
 from waybill_runtime.settings import SECRETS_DIR
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def pods_have_time_to_drain_and_to_finish(docs: Sequence[Doc]) -> Iterator[str]:
     for title, pod in _pods(list(_of(docs, "Deployment"))):
         service = title.partition("/")[2].partition("-")[0]
         drain_s = float(_settings(docs, service).get(f"{service.upper()}_DRAIN_S", "0"))
-        if not 0 < drain_s + program.STOP_S < pod.get("terminationGracePeriodSeconds", 30):
+        if not 0 < drain_s + server.STOP_S < pod.get("terminationGracePeriodSeconds", 30):
             yield title
 
 

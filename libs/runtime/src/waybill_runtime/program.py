@@ -5,21 +5,21 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import structlog
-import uvicorn
 import uvloop
 
 from waybill_events.catalogue import TOPICS
 from waybill_runtime import logs
-from waybill_runtime.adapters.postgres import migrate
+from waybill_runtime.adapters.postgres import grants, migrate
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Bus
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.http.auth import ROLES, KeyRing
+from waybill_runtime.http.server import STOP_S, Server, new_server
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping, alongside
@@ -27,13 +27,6 @@ from waybill_runtime.service import Blueprint, Service
 from waybill_runtime.settings import ServiceSettings
 
 log = structlog.get_logger("waybill.program")
-
-STOP_S = 20
-REQUESTS_AT_ONCE = 512
-KEEP_ALIVE_S = 75
-"""Longer than clients and proxies keep a silent connection (5 to 60 s): they close it, not we. A
-server that closes first resets the request that is on its way.
-"""
 
 S = TypeVar("S", bound=ServiceSettings)
 Compose = Callable[[S, Infrastructure], Blueprint]
@@ -60,13 +53,23 @@ def main(name: str, read_settings: Callable[[], S], compose: Compose[S]) -> None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         match arguments.command:
             case "migrate":
-                runner.run(migrate.upgrade(settings.database_url.get_secret_value()))
+                runner.run(_migrate(settings))
             case "keys":
                 runner.run(_keys(settings, arguments))
             case "openapi":
                 runner.run(_openapi(settings, compose))
             case _:
                 runner.run(_serve(settings, compose))
+
+
+async def _migrate(settings: ServiceSettings) -> None:
+    """As the owner; the application, whose way in is `database_url`, is let in by its name."""
+    application = settings.database_url.get_secret_value()
+    owner = settings.owner_database_url.get_secret_value() or application
+    roles = grants.Roles(
+        application=unquote(urlsplit(application).username or ""), reader=settings.reader_role
+    )
+    await migrate.upgrade(owner, roles)
 
 
 async def connect(settings: ServiceSettings) -> Infrastructure:
@@ -122,14 +125,6 @@ async def _openapi(settings: S, compose: Compose[S]) -> None:
     sys.stdout.write(json.dumps(app.openapi(), indent=2, sort_keys=True) + "\n")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: stopping is ours, in our order."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def _serve(settings: S, compose: Compose[S]) -> None:
     infrastructure = await connect(settings)
     blueprint = compose(settings, infrastructure)
@@ -137,19 +132,7 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
     ring = KeyRing(
         infrastructure.store, infrastructure.clock, settings.key_pepper.get_secret_value()
     )
-    server = _Server(
-        uvicorn.Config(
-            service.app(ring),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            limit_concurrency=REQUESTS_AT_ONCE,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=STOP_S,
-            server_header=False,
-        )
-    )
+    server = new_server(service.app(ring), host=settings.host, port=settings.port)
     try:
         await infrastructure.bus.ensure_topics(sorted(TOPICS))
         async with asyncio.TaskGroup() as group:
@@ -169,7 +152,7 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
 
 
 async def _stop_when_told(
-    settings: ServiceSettings, infrastructure: Infrastructure, server: uvicorn.Server
+    settings: ServiceSettings, infrastructure: Infrastructure, server: Server
 ) -> None:
     """SIGTERM: unready first, then no new requests and no new work, then out."""
     told = asyncio.Event()

@@ -67,18 +67,20 @@ class Edge:
                 ]
             await send(message)
 
-        with metrics.HTTP_IN_FLIGHT.track_inprogress():
-            if _holds_nul(scope):
-                status = 422
-                await self._refuse(scope, send, 422, "invalid-address", NUL_REFUSED)
-            else:
-                if received <= BODY_BYTES_MAX:
-                    await self._app(scope, limited, noted)
-                if received > BODY_BYTES_MAX:
-                    status = 413
-                    detail = f"Send at most {BODY_BYTES_MAX} bytes."
-                    await self._refuse(scope, send, 413, "body-too-large", detail)
-        self._note(scope, status, self._clock.monotonic_s() - started_s, request_id)
+        try:
+            with metrics.HTTP_IN_FLIGHT.track_inprogress():
+                if _holds_nul(scope):
+                    status = 422
+                    await self._refuse(scope, send, 422, "invalid-address", NUL_REFUSED)
+                else:
+                    if received <= BODY_BYTES_MAX:
+                        await self._app(scope, limited, noted)
+                    if received > BODY_BYTES_MAX:
+                        status = 413
+                        detail = f"Send at most {BODY_BYTES_MAX} bytes."
+                        await self._refuse(scope, send, 413, "body-too-large", detail)
+        finally:  # what is raised becomes a 500 further out; it is counted as one
+            self._note(scope, status, self._clock.monotonic_s() - started_s, request_id)
 
     def _request_id(self, scope: Scope) -> str:
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from waybill_runtime.bus import BusUnavailable
@@ -214,6 +215,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def status(request: Request, error: HTTPException) -> Response:
         return respond(request, _from_status(request, error))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: Exception) -> Response:
+        detail = "The connection ended before the body did. Send the request again."
+        return respond(request, Refused(400, "body-cut-off", detail))  # into the log, if anywhere
 
     @app.exception_handler(VersionConflict)
     @app.exception_handler(LockTimeout)
