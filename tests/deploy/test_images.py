@@ -106,6 +106,17 @@ def test_compose_gives_a_service_settings_that_it_knows(
     assert (user, database) == (service, service)
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_gives_the_owners_way_in_to_migrations_alone(
+    service: str, compose: Mapping[str, Any]
+) -> None:
+    name = f"{service}_owner_database_url".upper()
+    given = [one for one in compose["services"] if name in str(compose["services"][one])]
+    assert given == [f"{service}-migrate"]
+    url = _env(compose, f"{service}-migrate")[name]
+    assert re.findall(r"//(\w+):.*@postgres:5432/(\w+)", url) == [(f"{service}_owner", service)]
+
+
 @pytest.mark.parametrize("sandbox", SANDBOXES)
 def test_compose_gives_a_sandbox_settings_that_it_knows(
     sandbox: str, compose: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch

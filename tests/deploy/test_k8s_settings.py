@@ -129,3 +129,17 @@ def test_a_service_gets_the_settings_it_knows_and_all_that_it_needs(
             monkeypatch.setenv(name, value)
         monkeypatch.setenv(SECRETS_DIR, str(tmp_path))
         settings()
+
+
+@pytest.mark.parametrize("service", sorted(SUBSCRIPTIONS))
+def test_the_owners_way_in_is_mounted_where_migrations_run_alone(
+    service: str, docs: list[Doc]
+) -> None:
+    name = f"{service}_owner_database_url".upper()
+    mounted = [
+        name in {item["path"] for item in one["secret"]["items"]}
+        for pod in _pods(docs, service)
+        for one in pod["volumes"]
+        if one["name"] == "secrets"
+    ]
+    assert mounted == [False, False, True]

@@ -20,10 +20,12 @@ class Key(Told):
 
 
 class Service(Told):
-    """What one service needs before it starts."""
+    """What one service needs before it starts: `dsn` is its own way in, under `role`."""
 
     name: str
     dsn: str
+    owner_dsn: str
+    role: str
     pepper: str
     keys: Sequence[Key]
 
@@ -31,9 +33,13 @@ class Service(Told):
 class Plan(Told):
     """The whole of it, as it comes by stdin: a command line can be read by every user.
 
-    `kafka_bootstrap` names the bus; empty, it is the Postgres bus of `bus_dsn`.
+    `kafka_bootstrap` names the bus; empty, it is the Postgres bus, which the services enter as
+    `bus_role`. `reader` may look at every log.
     """
 
     services: Sequence[Service]
     bus_dsn: str
+    bus_owner_dsn: str
+    bus_role: str
+    reader: str
     kafka_bootstrap: str = ""

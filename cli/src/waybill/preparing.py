@@ -8,7 +8,7 @@ import sys
 
 from waybill.plan import Plan, Service
 from waybill_events.catalogue import TOPICS
-from waybill_runtime.adapters.postgres import migrate
+from waybill_runtime.adapters.postgres import bus_schema, grants, migrate
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Bus
 from waybill_runtime.clock import SystemClock
@@ -24,8 +24,12 @@ async def prepare(plan: Plan) -> None:
     May be called again and by several at once; raises what the store or the bus raised.
     """
     for service in plan.services:
-        await migrate.upgrade(service.dsn)
+        roles = grants.Roles(application=service.role, reader=plan.reader)
+        await migrate.upgrade(service.owner_dsn, roles)
         await _let_in(service)
+    if not plan.kafka_bootstrap:
+        roles = grants.Roles(application=plan.bus_role, reader=plan.reader)
+        await bus_schema.prepare(plan.bus_owner_dsn, roles)
     bus = _bus(plan)
     try:
         await bus.ensure_topics(sorted(TOPICS))

@@ -18,6 +18,9 @@ ROLES = ("storefront", "warehouse", "operator")
 PEER = "service"
 """The role of the keys with which services ask each other."""
 
+READER = "waybill_reader"
+"""The database role of people who look at logs: it changes nothing, and sees no vault."""
+
 GATEWAY_CALLBACK = "/v1/callbacks/gateway"
 CARRIER_CALLBACK = "/v1/callbacks/carrier"
 
@@ -53,7 +56,7 @@ class Chosen:
     bus: BusName
     warehouse: WarehouseName
     databases: Mapping[str, str]
-    """DSN by name: of each service, of `bus`, and of `postgres` for the superuser."""
+    """DSN by role: each service, `bus`, their owners; and `postgres` for the superuser."""
     bootstrap: str = ""
 
 
@@ -112,12 +115,17 @@ class Shop:
                 plan.Service(
                     name=name,
                     dsn=self._chosen.databases[name],
+                    owner_dsn=self._chosen.databases[owner(name)],
+                    role=name,
                     pepper=self._secrets.get("key-pepper"),
                     keys=self._keys(name),
                 )
                 for name in SERVICES
             ],
             bus_dsn=self._chosen.databases["bus"],
+            bus_owner_dsn=self._chosen.databases[owner("bus")],
+            bus_role="bus",
+            reader=READER,
             kafka_bootstrap=self._chosen.bootstrap if kafka else "",
         )
 
@@ -215,6 +223,11 @@ class Shop:
         if service == "capture":
             names += [(f"{PEER}-{peer}", PEER) for peer in ("fulfillment", "notification")]
         return [plan.Key(name=name, role=role, secret=self.key(name)) for name, role in names]
+
+
+def owner(database: str) -> str:
+    """The role that owns a database: it migrates, and does nothing else."""
+    return f"{database}_owner"
 
 
 def python(module: str) -> tuple[str, ...]:

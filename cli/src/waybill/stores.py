@@ -8,7 +8,7 @@ from waybill import home as homes
 from waybill import ports
 from waybill.embedded import kafka, server
 from waybill.embedded.postgres import STOP_SIGNAL, SUPERUSER, EmbeddedPostgres
-from waybill.programs import SERVICES, BusName, Program, Secrets
+from waybill.programs import READER, SERVICES, BusName, Program, Secrets, owner
 
 Say = Callable[[str], None]
 
@@ -46,12 +46,20 @@ def prepare(home: homes.Home, bus: BusName, say: Say) -> Stores:
 
 
 def create_databases(stores: Stores, secrets: Secrets) -> dict[str, str]:
-    """One database and one role per service, and one for the bus; answers their DSNs by name."""
-    found = {"postgres": stores.superuser_dsn}
-    for name in (*SERVICES, "bus"):
-        password = secrets.get(f"database:{name}")
-        server.create_database(stores.superuser_dsn, name, owner=name, password=password)
-        found[name] = server.into(stores.superuser_dsn, name, user=name, password=password)
+    """A database per service and one for the bus, each with a role that owns it and one that works.
+
+    Answers the DSNs by the roles' names, and the superuser's as `postgres`.
+    """
+    superuser = stores.superuser_dsn
+    owners = {name: owner(name) for name in (*SERVICES, "bus")}
+    roles = [*owners, *owners.values(), READER]
+    passwords = {role: secrets.get(f"database:{role}") for role in roles}
+    ours = () if stores.postgres is None else ("postgres", "template1")
+    server.provide(superuser, roles=passwords, owners=owners, closed=ours)
+    found = {"postgres": superuser}
+    for name in owners:
+        for role in (name, owner(name)):
+            found[role] = server.into(superuser, name, user=role, password=passwords[role])
     return found
 
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -12,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Text, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from waybill_runtime.adapters.postgres import migrate, schema
+from waybill_runtime.adapters.postgres import grants, migrate, schema
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.store import Store
@@ -24,15 +25,19 @@ from waybill_runtime.testing.store_harness import ORDER, StoreHarness, append, w
 pytestmark = pytest.mark.postgres
 
 TEMPLATE = f"store_template_{os.getpid()}"
+WORKER = f"store_worker_{os.getpid()}"
 _number = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 async def template(postgres: Server) -> AsyncIterator[str]:
     """A migrated database to copy: far cheaper than migrating one for each case."""
-    await migrate.upgrade(postgres.create_database(TEMPLATE))
+    await _admin(postgres, f"CREATE ROLE {WORKER} LOGIN PASSWORD '{WORKER}'")
+    roles = grants.Roles(application=WORKER)
+    await migrate.upgrade(postgres.create_database(TEMPLATE), roles)
     yield TEMPLATE
     await _admin(postgres, f"DROP DATABASE {TEMPLATE} WITH (FORCE)")
+    await _admin(postgres, f"DROP ROLE {WORKER}")
 
 
 @pytest.fixture
@@ -63,7 +68,11 @@ class PostgresHarness(StoreHarness):
 class TestPostgresStore(StoreConformance):
     @pytest.fixture
     async def harness(self, dsn: str) -> AsyncIterator[StoreHarness]:
-        harness = PostgresHarness(dsn)
+        where = urlsplit(dsn)
+        host = where.netloc.rpartition("@")[2]
+        # As the role that a service has: whatever the suite does, it is granted.
+        worker = where._replace(netloc=f"{WORKER}:{WORKER}@{host}")
+        harness = PostgresHarness(urlunsplit(worker))
         yield harness
         await harness.close()
 
@@ -144,6 +153,14 @@ async def test_a_ping_wants_the_schema_at_head(empty: str) -> None:
     with pytest.raises(StoreUnavailable, match=schema.HEAD):
         await store.ping()
     await migrate.upgrade(empty)
+    await store.ping()
+    await store.close()
+
+
+async def test_a_dsn_with_sslmode_migrates_as_it_serves(empty: str) -> None:
+    dsn = f"{empty}?sslmode=prefer"
+    await migrate.upgrade(dsn)
+    store = await PostgresStore.open(dsn, clock=SystemClock())
     await store.ping()
     await store.close()
 

@@ -1,18 +1,23 @@
-"""What we ask of any Postgres server, ours or a given one: databases, each with its own role."""
+"""What we ask of any Postgres server, ours or a given one: roles, databases and their owners."""
 
 import asyncio
 import concurrent.futures
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
 from waybill.failure import UNAVAILABLE, Failure
 
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 60.0
 T = TypeVar("T")
+
+_DATABASES = "SELECT datname, rolname FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba"
 
 
 def dsn(user: str, password: str, host: str, port: int, database: str) -> str:
@@ -38,6 +43,26 @@ def create_database(
         Failure: the server does not answer, or refuses.
     """
     _in_a_loop_of_its_own(_create(superuser_dsn, name, owner, password))
+
+
+def provide(
+    superuser_dsn: str,
+    *,
+    roles: Mapping[str, str],
+    owners: Mapping[str, str],
+    closed: Sequence[str] = (),
+) -> None:
+    """Make roles by name with their passwords, and databases by name with their owners' roles.
+
+    Those that are `closed` are there already, and nobody but a superuser enters them.
+
+    May be called again; the latest passwords hold. A database that still belongs to the role of
+    its own name, as all did before there were owners, is handed over with all that is in it.
+
+    Raises:
+        Failure: the server does not answer, or refuses.
+    """
+    _in_a_loop_of_its_own(_provide(superuser_dsn, roles, owners, closed))
 
 
 def drop_database(superuser_dsn: str, name: str) -> None:
@@ -72,7 +97,7 @@ def _in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
             ) from error
 
 
-async def _connect(superuser_dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def _connect(superuser_dsn: str) -> "Connection":
     return await asyncpg.connect(
         superuser_dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=STATEMENT_TIMEOUT_S
     )
@@ -98,17 +123,60 @@ async def _create(superuser_dsn: str, name: str, owner: str | None, password: st
     connection = await _connect(superuser_dsn)
     try:
         if owner is not None:
-            login = f"{_name(owner)} LOGIN PASSWORD {_text(password)}"
-            known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", owner)
-            await connection.execute(f"{'ALTER' if known else 'CREATE'} ROLE {login}")
+            await _make_role(connection, owner, password)
         found = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name)
         if not found:
-            owned = "" if owner is None else f" OWNER {_name(owner)}"
-            await connection.execute(f"CREATE DATABASE {_name(name)}{owned}")
-        # One service's role must not even enter another's database.
-        await connection.execute(f"REVOKE ALL ON DATABASE {_name(name)} FROM PUBLIC")
+            await _make_database(connection, name, owner)
     finally:
         await connection.close()
+
+
+async def _provide(
+    superuser_dsn: str, roles: Mapping[str, str], owners: Mapping[str, str], closed: Sequence[str]
+) -> None:
+    connection = await _connect(superuser_dsn)
+    try:
+        for role, password in roles.items():
+            await _make_role(connection, role, password)
+        rows = await connection.fetch(_DATABASES)
+        found = {row["datname"]: row["rolname"] for row in rows}
+        for name, owner in owners.items():
+            if name not in found:
+                await _make_database(connection, name, owner)
+            elif found[name] == name != owner:
+                await _hand_over(superuser_dsn, name, owner)
+        for name in closed:
+            await connection.execute(_close(name))
+    finally:
+        await connection.close()
+
+
+async def _make_role(connection: "Connection", role: str, password: str) -> None:
+    known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+    verb = "ALTER" if known else "CREATE"
+    await connection.execute(f"{verb} ROLE {_name(role)} LOGIN PASSWORD {_text(password)}")
+
+
+async def _make_database(connection: "Connection", name: str, owner: str | None) -> None:
+    owned = "" if owner is None else f" OWNER {_name(owner)}"
+    await connection.execute(f"CREATE DATABASE {_name(name)}{owned}")
+    # One service's role must not even enter another's database.
+    await connection.execute(_close(name))
+
+
+async def _hand_over(superuser_dsn: str, name: str, owner: str) -> None:
+    """All of it in one transaction: what was cut short is begun again."""
+    connection = await _connect(into(superuser_dsn, name))
+    try:
+        async with connection.transaction():
+            await connection.execute(f"REASSIGN OWNED BY {_name(name)} TO {_name(owner)}")
+            await connection.execute(f"ALTER DATABASE {_name(name)} OWNER TO {_name(owner)}")
+    finally:
+        await connection.close()
+
+
+def _close(database: str) -> str:
+    return f"REVOKE ALL ON DATABASE {_name(database)} FROM PUBLIC"
 
 
 def _name(text: str) -> str:

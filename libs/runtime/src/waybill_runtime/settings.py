@@ -28,6 +28,11 @@ class ServiceSettings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     role: Literal["all", "api", "worker"] = Field("all", description="What this process does.")
     database_url: SecretStr = Field(description="This service's own Postgres database.")
+    owner_database_url: SecretStr = Field(
+        SecretStr(""),
+        description="The same as its owner, for `migrate` alone; empty: the owner works, too.",
+    )
+    reader_role: str = Field("", description="A role that `migrate` lets read the log; or none.")
     pool_size: int = Field(8, ge=2, le=100, description="Most connections to the database.")
     bus: Literal["postgres", "kafka"] = Field("postgres", description="Which bus carries events.")
     bus_database_url: SecretStr = Field(

@@ -6,6 +6,8 @@ and in commit order, and a rollback gives them back.
 
 from typing import TYPE_CHECKING
 
+from waybill_runtime.adapters.postgres import connections, grants
+
 if TYPE_CHECKING:
     import asyncpg
 
@@ -56,9 +58,26 @@ CREATE INDEX IF NOT EXISTS bus_assignment_member ON bus_assignment (grp, member)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('waybill bus schema', 0))"
 
 
-async def create_schema(connection: "asyncpg.Connection[Row] | Connection") -> None:
-    """Make what is missing; may be called again, and by many at once."""
+_NOBODY = grants.Roles()
+
+
+async def create_schema(
+    connection: "asyncpg.Connection[Row] | Connection", roles: grants.Roles = _NOBODY
+) -> None:
+    """Make what is missing and let `roles` in; may be called again, and by many at once."""
     async with connection.transaction():
         # CREATE ... IF NOT EXISTS races with itself: two at once can both find nothing.
         await connection.execute(_LOCK)
         await connection.execute(SCHEMA)
+        database = await connection.fetchval("SELECT current_database()")
+        for statement in grants.statements(grants.BUS, database, roles):
+            await connection.execute(statement)
+
+
+async def prepare(dsn: str, roles: grants.Roles) -> None:
+    """The same with the owner's `postgresql://` way in. Raises what the database raised."""
+    connection = await connections.dedicated(dsn, name="waybill bus schema")
+    try:
+        await create_schema(connection, roles)
+    finally:
+        await connection.close()

@@ -7,28 +7,36 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 from alembic import command, config, script
 from alembic.runtime import migration
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+
+from waybill_runtime.adapters.postgres import grants
 
 _HISTORY = Path(__file__).parent / "migrations"
 _LOCK = 7_829_402_117_306_652
 """Key of the advisory lock that migrators of one database share."""
 
 _WAIT_S = 60
+_CONNECT_S = 5
 
 
-async def upgrade(dsn: str) -> None:
-    """Run every migration that is missing, all in one transaction; nothing to do is fine.
+NOBODY = grants.Roles()
 
-    Waits at most a minute for another migrator. Raises what the database raised; then nothing
-    was changed.
+
+async def upgrade(dsn: str, roles: grants.Roles = NOBODY) -> None:
+    """Run every migration that is missing and let `roles` in, all in one transaction.
+
+    `dsn` is the owner's. Nothing to do is fine. Waits at most a minute for another migrator.
+    Raises what the database raised; then nothing was changed.
     """
     async with _connection(dsn) as connection:
         await connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_S}s'"))
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         await connection.run_sync(_upgrade)
+        await _let_in(connection, roles)
 
 
 async def current(dsn: str) -> str | None:
@@ -47,6 +55,16 @@ def head() -> str:
     return newest
 
 
+async def _let_in(connection: sqlalchemy_asyncio.AsyncConnection, roles: grants.Roles) -> None:
+    """Grant; an application that is the owner itself is left with all that an owner may."""
+    asked = await connection.execute(text("SELECT current_database(), current_user"))
+    database, owner = asked.one()
+    if roles.application == owner:
+        return
+    for statement in grants.statements(grants.STORE, database, roles, unseen=grants.UNSEEN):
+        await connection.exec_driver_sql(statement)
+
+
 def _upgrade(connection: Connection) -> None:
     settings = _settings()
     settings.attributes["connection"] = connection
@@ -62,12 +80,14 @@ def _settings() -> config.Config:
 
 @contextlib.asynccontextmanager
 async def _connection(dsn: str) -> AsyncIterator[sqlalchemy_asyncio.AsyncConnection]:
-    """One connection in one transaction, committed on leaving."""
-    scheme, separator, rest = dsn.partition("://")
-    if not separator or not scheme.startswith("postgres"):
-        raise ValueError("the DSN must begin with postgresql://")
+    """One connection in one transaction, committed on leaving.
+
+    asyncpg reads the DSN itself, as the store's does: SQLAlchemy would not know `sslmode`.
+    """
     engine = sqlalchemy_asyncio.create_async_engine(
-        f"postgresql+asyncpg://{rest}", poolclass=pool.NullPool, connect_args={"timeout": 5}
+        "postgresql+asyncpg://",
+        poolclass=pool.NullPool,
+        async_creator=lambda: asyncpg.connect(dsn, timeout=_CONNECT_S),
     )
     try:
         async with engine.begin() as connection:
