@@ -12,6 +12,7 @@ from waybill_runtime.http import conditions, query
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.links import SEEN, onwards
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
@@ -21,12 +22,20 @@ Reader = Annotated[Principal, Depends(requires("orders:read"))]
 Eraser = Annotated[Principal, Depends(requires("recipients:erase"))]
 VaultReader = Annotated[Principal, Depends(requires("recipients:read"))]
 
+ORDER = {"order_id": "$response.body#/id"}
+
 
 def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
     """`/v1/orders`."""
     router = APIRouter(prefix="/v1/orders")
 
-    @router.post("", status_code=201, operation_id="place_order", response_model=bodies.PlacedOrder)
+    @router.post(
+        "",
+        status_code=201,
+        operation_id="place_order",
+        response_model=bodies.PlacedOrder,
+        responses=onwards(201, read_order=ORDER, cancel_order=ORDER | SEEN),
+    )
     async def place(
         request: Request, body: bodies.PlaceOrder, who: Writer, key: IdempotencyKey = None
     ) -> Response:
@@ -38,7 +47,12 @@ def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
 
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
 
-    @router.get("/{order_id}", operation_id="read_order", response_model=bodies.OrderView)
+    @router.get(
+        "/{order_id}",
+        operation_id="read_order",
+        response_model=bodies.OrderView,
+        responses=onwards(200, cancel_order=ORDER | SEEN),
+    )
     async def read(request: Request, order_id: str, who: Reader) -> Response:
         """An order as it stands, with its ETag."""
         order = await orders.read(who.tenant, order_id)
@@ -50,7 +64,15 @@ def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
 
 
 def _add_list(router: APIRouter, orders: Orders) -> None:
-    @router.get("", operation_id="list_orders")
+    @router.get(
+        "",
+        operation_id="list_orders",
+        responses=onwards(
+            200,
+            read_order={"order_id": "$response.body#/data/0/id"},
+            list_orders={"cursor": "$response.body#/next_cursor"},
+        ),
+    )
     async def find(
         who: Reader,
         external_ref: Annotated[str | None, Query(max_length=64)] = None,
@@ -92,7 +114,12 @@ def _add_list(router: APIRouter, orders: Orders) -> None:
 
 
 def _add_cancel(router: APIRouter, on: Infrastructure, orders: Orders) -> None:
-    @router.post("/{order_id}/cancel", operation_id="cancel_order", response_model=bodies.OrderView)
+    @router.post(
+        "/{order_id}/cancel",
+        operation_id="cancel_order",
+        response_model=bodies.OrderView,
+        responses=onwards(200, read_order=ORDER),
+    )
     async def cancel(
         request: Request,
         order_id: str,

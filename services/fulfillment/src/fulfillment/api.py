@@ -25,6 +25,7 @@ from waybill_runtime.http.idempotency import (
     fingerprint,
     required,
 )
+from waybill_runtime.http.links import SEEN, onwards
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
@@ -34,6 +35,9 @@ Writer = Annotated[Principal, Depends(requires("fulfillment:write"))]
 Reader = Annotated[Principal, Depends(requires("fulfillment:read"))]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
+
+FOUND = {"id": "$response.body#/data/0/id"}
+SAME = {"id": "$response.body#/id"}
 
 FEED_PAGE = 100
 FEED_PAGE_MAX = 500
@@ -68,7 +72,15 @@ def warehouse_router(on: Infrastructure, warehouse: Warehouse, shipping: Shippin
 
 
 def _add_reads(router: APIRouter, warehouse: Warehouse) -> None:
-    @router.get("", operation_id="list_fulfillment_orders")
+    @router.get(
+        "",
+        operation_id="list_fulfillment_orders",
+        responses=onwards(
+            200,
+            read_fulfillment_order=FOUND,
+            list_fulfillment_orders={"cursor": "$response.body#/next_cursor"},
+        ),
+    )
     async def find(
         who: Reader,
         location: Filter = None,
@@ -96,7 +108,17 @@ def _add_reads(router: APIRouter, warehouse: Warehouse) -> None:
         )
 
     @router.get(
-        "/{id}", operation_id="read_fulfillment_order", response_model=views.FulfillmentOrder
+        "/{id}",
+        operation_id="read_fulfillment_order",
+        response_model=views.FulfillmentOrder,
+        responses=onwards(
+            200,
+            accept_fulfillment_order=SAME | SEEN,
+            reject_fulfillment_order=SAME | SEEN,
+            pick_fulfillment_order=SAME | SEEN,
+            pack_fulfillment_order=SAME | SEEN,
+            ship_fulfillment_order=SAME | SEEN,
+        ),
     )
     async def read(request: Request, id: str, who: Reader) -> Response:
         """A fulfillment order as it stands, with its ETag."""
@@ -114,7 +136,10 @@ def _add_handshake(router: APIRouter, on: Infrastructure, warehouse: Warehouse) 
             sent.request, sent.who, sent.key, store=on.store, ids=on.ids, do=do
         )
 
-    answers: dict[str, Any] = {"response_model": views.FulfillmentOrder}
+    answers: dict[str, Any] = {
+        "response_model": views.FulfillmentOrder,
+        "responses": onwards(200, read_fulfillment_order=SAME),
+    }
 
     @router.post("/{id}/accept", operation_id="accept_fulfillment_order", **answers)
     async def accept(id: str, body: bodies.Accept, sent: WithHeaders) -> Response:
@@ -160,7 +185,10 @@ async def _kept_answer(on: Infrastructure, sent: Sent) -> Response | None:
 
 def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None:
     @router.post(
-        "/{id}/ship", operation_id="ship_fulfillment_order", response_model=views.FulfillmentOrder
+        "/{id}/ship",
+        operation_id="ship_fulfillment_order",
+        response_model=views.FulfillmentOrder,
+        responses=onwards(200, read_fulfillment_order=SAME),
     )
     async def ship(id: str, body: bodies.Ship, sent: WithHeaders) -> Response:
         """Buy the label and hand over: answers `shipments` with their tracking numbers.
@@ -188,7 +216,11 @@ def feed_router(feed: Feed) -> APIRouter:
     """`/v1/feed/fulfillment`."""
     router = APIRouter(prefix="/v1/feed")
 
-    @router.get("/fulfillment", operation_id="read_fulfillment_feed")
+    @router.get(
+        "/fulfillment",
+        operation_id="read_fulfillment_feed",
+        responses=onwards(200, read_fulfillment_feed={"after": "$response.body#/next_cursor"}),
+    )
     async def read(
         who: Reader,
         after: Annotated[

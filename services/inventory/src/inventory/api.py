@@ -13,6 +13,7 @@ from waybill_runtime.http import conditions
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import IfMatch
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.links import SEEN, onwards
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
@@ -21,6 +22,16 @@ Writer = Annotated[Principal, Depends(requires("stock:write"))]
 Reader = Annotated[Principal, Depends(requires("stock:read"))]
 SkuPath = Annotated[bodies.Sku, Path()]
 LocationPath = Annotated[bodies.Location, Path()]
+
+BOOKED = {"sku": "$request.body#/lines/0/sku"}
+SHELF = BOOKED | {"location": "$request.body#/location"}
+READ = {"sku": "$request.path.sku"}
+LED_ON = onwards(
+    201,
+    read_stock=BOOKED,
+    read_availability=BOOKED,
+    set_reorder_point=SHELF | {"header.If-Match": "*"},
+)
 
 B = TypeVar("B", bound=BaseModel)
 Booking = Callable[[Transaction, Asked, B], Awaitable[bodies.Booked]]
@@ -39,7 +50,11 @@ def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
 
     @router.post(
-        "/receipts", status_code=201, operation_id="receive_stock", response_model=bodies.Booked
+        "/receipts",
+        status_code=201,
+        operation_id="receive_stock",
+        response_model=bodies.Booked,
+        responses=LED_ON,
     )
     async def receive(
         request: Request, body: bodies.Receipt, who: Writer, key: IdempotencyKey = None
@@ -48,7 +63,11 @@ def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         return await book(request, who, key, shelves.receive, body)
 
     @router.post(
-        "/adjustments", status_code=201, operation_id="adjust_stock", response_model=bodies.Booked
+        "/adjustments",
+        status_code=201,
+        operation_id="adjust_stock",
+        response_model=bodies.Booked,
+        responses=LED_ON,
     )
     async def adjust(
         request: Request, body: bodies.Adjustment, who: Writer, key: IdempotencyKey = None
@@ -57,7 +76,11 @@ def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         return await book(request, who, key, shelves.adjust, body)
 
     @router.post(
-        "/counts", status_code=201, operation_id="count_stock", response_model=bodies.Booked
+        "/counts",
+        status_code=201,
+        operation_id="count_stock",
+        response_model=bodies.Booked,
+        responses=LED_ON,
     )
     async def count(
         request: Request, body: bodies.Counting, who: Writer, key: IdempotencyKey = None
@@ -76,6 +99,7 @@ def sku_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         "/reorder-points/{location}",
         operation_id="set_reorder_point",
         response_model=bodies.ReorderPoint,
+        responses=onwards(200, read_stock=READ),
     )
     async def set_reorder_point(
         request: Request,
@@ -95,7 +119,16 @@ def sku_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
 
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
 
-    @router.get("", operation_id="read_stock", response_model=bodies.StockView)
+    @router.get(
+        "",
+        operation_id="read_stock",
+        response_model=bodies.StockView,
+        responses=onwards(
+            200,
+            read_availability=READ,
+            set_reorder_point=READ | {"location": "$response.body#/locations/0/location"} | SEEN,
+        ),
+    )
     async def read(request: Request, sku: SkuPath, who: Reader) -> Response:
         """A SKU's counters at every location, never stale, with their ETag."""
         view, version = await shelves.read(who.tenant, sku)

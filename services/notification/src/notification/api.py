@@ -11,6 +11,7 @@ from waybill_runtime.http import conditions, query
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.links import SEEN, onwards
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
@@ -18,6 +19,7 @@ from waybill_runtime.work import Asked
 Reader = Annotated[Principal, Depends(requires("notifications:read"))]
 Writer = Annotated[Principal, Depends(requires("notifications:write"))]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+CUSTOMER = {"customer_ref": "$response.body#/customer_ref"}
 CustomerRef = Annotated[str, Path(min_length=1, max_length=64, pattern=PRINTABLE)]
 Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
 Status = Annotated[
@@ -29,11 +31,17 @@ Status = Annotated[
 def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
     """`/v1/preferences` and `/v1/deliveries`."""
     routes = APIRouter(prefix="/v1")
+    _add_preferences(routes, on, notifications)
+    _add_deliveries(routes, notifications)
+    return routes
 
+
+def _add_preferences(routes: APIRouter, on: Infrastructure, notifications: Notifications) -> None:
     @routes.get(
         "/preferences/{customer_ref}",
         operation_id="read_preferences",
         response_model=bodies.PreferencesView,
+        responses=onwards(200, set_preference=CUSTOMER | SEEN),
     )
     async def read(request: Request, customer_ref: CustomerRef, who: Reader) -> Response:
         """Which channels may be used for a customer."""
@@ -47,6 +55,7 @@ def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
         "/preferences/{customer_ref}",
         operation_id="set_preference",
         response_model=bodies.PreferencesView,
+        responses=onwards(200, read_preferences=CUSTOMER),
     )
     async def write(
         request: Request,
@@ -70,7 +79,13 @@ def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
 
         return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
 
-    @routes.get("/deliveries", operation_id="list_deliveries")
+
+def _add_deliveries(routes: APIRouter, notifications: Notifications) -> None:
+    @routes.get(
+        "/deliveries",
+        operation_id="list_deliveries",
+        responses=onwards(200, list_deliveries={"cursor": "$response.body#/next_cursor"}),
+    )
     async def deliveries(
         who: Reader,
         order_id: Filter = None,
@@ -91,5 +106,3 @@ def router(on: Infrastructure, notifications: Notifications) -> APIRouter:
             has_more=more,
             next_cursor=conditions.cursor_of(page[-1].message_id) if more else None,
         )
-
-    return routes

@@ -11,6 +11,7 @@ from waybill_runtime.http import conditions, signatures
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import IfMatch
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.links import SEEN, onwards
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
@@ -18,17 +19,28 @@ from waybill_runtime.work import Asked
 Reader = Annotated[Principal, Depends(requires("payments:read"))]
 Writer = Annotated[Principal, Depends(requires("payments:write"))]
 
+PAYMENT = {"payment_id": "$response.body#/id"}
+
 
 def payments_router(on: Infrastructure, payments: Payments) -> APIRouter:
     """`/v1/payments`."""
     router = APIRouter(prefix="/v1/payments")
 
-    @router.get("", operation_id="list_payments")
+    @router.get(
+        "",
+        operation_id="list_payments",
+        responses=onwards(200, read_payment={"payment_id": "$response.body#/data/0/id"}),
+    )
     async def find(who: Reader, order_id: Annotated[bodies.OrderId, Query()]) -> bodies.PaymentList:
         """The payment of an order, never stale; an empty list while the order has none."""
         return await payments.of_order(who.tenant, order_id)
 
-    @router.get("/{payment_id}", operation_id="read_payment", response_model=bodies.PaymentView)
+    @router.get(
+        "/{payment_id}",
+        operation_id="read_payment",
+        response_model=bodies.PaymentView,
+        responses=onwards(200, refund_payment=PAYMENT | SEEN),
+    )
     async def read(request: Request, payment_id: str, who: Reader) -> Response:
         """A payment as it stands, with its ETag."""
         payment = await payments.read(who.tenant, payment_id)
@@ -39,6 +51,7 @@ def payments_router(on: Infrastructure, payments: Payments) -> APIRouter:
         status_code=202,
         operation_id="refund_payment",
         response_model=bodies.PaymentView,
+        responses=onwards(202, read_payment=PAYMENT),
     )
     async def refund(
         request: Request,

@@ -11,6 +11,7 @@ from tracking.service import PRIVATE, Tracking
 from waybill_events.envelope import DEFAULT_TENANT
 from waybill_runtime.http import conditions
 from waybill_runtime.http.auth import Principal, requires
+from waybill_runtime.http.links import onwards
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.stored import StoreUnavailable
@@ -29,7 +30,12 @@ def router(on: Infrastructure, tracking: Tracking) -> APIRouter:
     routes = APIRouter(prefix="/v1")
     streams = _Streams(on, tracking)
 
-    @routes.get("/track/{token}", operation_id="track", response_model=bodies.TrackView)
+    @routes.get(
+        "/track/{token}",
+        operation_id="track",
+        response_model=bodies.TrackView,
+        responses=onwards(200, track_events={"token": "$request.path.token"}),
+    )
     async def track(request: Request, token: str) -> Response:
         """An order in plain words; poll it with If-None-Match."""
         order_id = await tracking.order_of(DEFAULT_TENANT, token)
@@ -38,7 +44,11 @@ def router(on: Infrastructure, tracking: Tracking) -> APIRouter:
         response.headers.update(PRIVATE)
         return response
 
-    @routes.get("/track/{token}/events", operation_id="track_events")
+    @routes.get(
+        "/track/{token}/events",
+        operation_id="track_events",
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
     async def events(
         token: str,
         last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=20)] = None,
