@@ -111,10 +111,16 @@ class Shopper:
                 f"{url or self.url('capture')}/v1/orders", content=content, headers=headers
             )
         except httpx.TransportError:
-            self._ledger.posted(key, 0, "", content)
+            self._ledger.posted(key, 0, "", b"")
             raise
-        order_id = answer.json().get("id", "") if answer.is_success else ""
-        self._ledger.posted(key, answer.status_code, order_id, content)
+        told = answer.json() if answer.is_success else {}
+        self._ledger.posted(
+            key,
+            answer.status_code,
+            told.get("id", ""),
+            answer.content,
+            token=told.get("tracking", {}).get("token", ""),
+        )
         return answer
 
     async def place(self, lines: Mapping[str, int], url: str = "", **changes: Any) -> Placed:
@@ -269,7 +275,7 @@ class Shopper:
         """One look at the customer's view, written down for the audit."""
         answer = await self.http.get(f"{self.url('tracking')}/v1/track/{order.token}")
         if answer.status_code == 200:
-            self._ledger.polled(order.id, answer.json()["version"])
+            self._ledger.polled(order.id, answer.json()["version"], token=order.token)
         return answer
 
     async def timeline(self, order: Placed) -> list[Json]:

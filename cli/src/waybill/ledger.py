@@ -16,12 +16,14 @@ Kind = Literal["post", "poll"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """One try to place an order. `status` 0: no answer came."""
+    """One try to place an order, and the digest of the answer. `status` 0: no answer came."""
 
     key: str
     status: int
     order_id: str
     body_sha256: str
+    token: str = ""
+    """The tracking token in the answer, where the client wrote it down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Polled:
     order_id: str
     version: int
     client: str = ""
+    token: str = ""
 
 
 class Ledger:
@@ -40,14 +43,16 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8")
 
-    def posted(self, key: str, status: int, order_id: str, body: bytes) -> None:
-        digest = hashlib.sha256(body).hexdigest()
-        self._write(
-            {"kind": "post", "key": key, "status": status, "order_id": order_id, "sha256": digest}
-        )
+    def posted(
+        self, key: str, status: int, order_id: str, answer: bytes, *, token: str = ""
+    ) -> None:
+        """One try, with the bytes of the answer: empty where none came. `token` opens the view."""
+        digest = hashlib.sha256(answer).hexdigest()
+        line = {"kind": "post", "key": key, "status": status, "order_id": order_id}
+        self._write({**line, "sha256": digest, **_token(token)})
 
-    def polled(self, order_id: str, version: int) -> None:
-        self._write({"kind": "poll", "order_id": order_id, "version": version})
+    def polled(self, order_id: str, version: int, *, token: str = "") -> None:
+        self._write({"kind": "poll", "order_id": order_id, "version": version, **_token(token)})
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
@@ -55,6 +60,10 @@ class Ledger:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _token(token: str) -> dict[str, Any]:
+    return {"token": token} if token else {}
 
 
 def read(folder: Path) -> Iterator[Posted | Polled]:
@@ -71,6 +80,12 @@ def read(folder: Path) -> Iterator[Posted | Polled]:
                     status=line["status"],
                     order_id=line["order_id"],
                     body_sha256=line["sha256"],
+                    token=line.get("token", ""),
                 )
             else:
-                yield Polled(order_id=line["order_id"], version=line["version"], client=path.stem)
+                yield Polled(
+                    order_id=line["order_id"],
+                    version=line["version"],
+                    client=path.stem,
+                    token=line.get("token", ""),
+                )

@@ -76,8 +76,16 @@ class Shop:
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         view = _json(response)
-        self._ledger.polled(order_id, view["version"])
+        self._ledger.polled(order_id, view["version"], token=token)
         return view
+
+    def _note(self, key: str, response: httpx.Response) -> None:
+        """Write down how a try to place an order was answered."""
+        order_id, token = "", ""
+        if response.is_success:
+            placed = response.json()
+            order_id, token = placed["id"], placed["tracking"]["token"]
+        self._ledger.posted(key, response.status_code, order_id, response.content, token=token)
 
     def _headers(self, role: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._values[role]}", "Content-Type": "application/json"}
@@ -107,11 +115,10 @@ class Shop:
             except httpx.HTTPError as error:
                 why = str(error) or type(error).__name__
                 if is_order:
-                    self._ledger.posted(key, 0, "", body)
+                    self._ledger.posted(key, 0, "", b"")
             else:
                 if is_order:
-                    order_id = response.json()["id"] if response.is_success else ""
-                    self._ledger.posted(key, response.status_code, order_id, body)
+                    self._note(key, response)
                 if not _may_pass(response):
                     return response
                 why = f"{response.status_code} {response.text[:300]}"
