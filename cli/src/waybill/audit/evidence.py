@@ -1,58 +1,64 @@
 """What an auditor looks at: logs, bus, ledgers, views, and what clients saw. No opinions."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
+from waybill.audit import facts
+from waybill.audit.facts import Fact, Json, Unreadable
 from waybill.ledger import Polled, Posted
 from waybill_events.envelope import Recorded
-
-Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One event with its data parsed."""
-
-    recorded: Recorded
-    data: Json
 
 
 @dataclass(frozen=True, slots=True)
 class OnBus:
-    """One message of the bus, where it stood, and its value as it came."""
+    """One message of the bus, where it stood, and the event that it carries.
 
-    topic: str
+    Where that is the stored event to the last letter, it is the same object: kept once in memory.
+    """
+
     partition: int
     offset: int
-    event_id: str
-    stream: str
-    version: int
-    value: str
+    event: Recorded
+
+    @property
+    def place(self) -> str:
+        return f"{self.event.topic}/{self.partition} offset {self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A read model beside its rebuild from offset 0."""
+    """A read model beside its rebuild from offset 0.
+
+    `missing` is what the live view has taken and the log does not give: one text for each place.
+    """
 
     view: str
     live_hash: str
     rebuilt_hash: str
     documents: int
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How far a consumer is on one topic: applied, on the bus, parked."""
+    """How far a consumer is on one partition of a topic: applied, on the bus, parked.
+
+    `beyond`: how far it says it is past the end that the bus had when it was asked afterwards.
+    """
 
     consumer: str
     topic: str
     applied: int
     written: int
     parked: int
+    partition: int = 0
+    beyond: int = 0
+
+    @property
+    def place(self) -> str:
+        return f"{self.topic}/{self.partition}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +82,50 @@ class Evidence:
     stock: Mapping[str, Json] | None = None
     views: Sequence[Compared] | None = None
     tracked: Mapping[str, int] | None = None
+    """The version of each order's tracking view, as its store has it."""
+    shown: Mapping[str, int] | None = None
+    """The version that the tracking API shows of each order whose token a client wrote down."""
     consumers: Sequence[Taken] | None = None
     personal: Sequence[str] | None = None
-    logs: Sequence[LogLine] | None = None
+    recipients: Collection[str] | None = None
+    """References of the recipient vault that are there, or were erased since the log was read."""
+    logs: Iterable[LogLine] | None = None
+    """Read as they are gone through, and again each time: there may be gigabytes."""
     clients: Sequence[Posted | Polled] = ()
     require_settled: bool = False
 
     @cached_property
+    def _read(self) -> tuple[Sequence[Fact], Sequence[Unreadable]]:
+        return facts.read(self.events)
+
+    @property
     def facts(self) -> Sequence[Fact]:
-        return [Fact(recorded, json.loads(recorded.data)) for recorded in self.events]
+        return self._read[0]
+
+    @property
+    def unreadable(self) -> Sequence[Unreadable]:
+        """Events whose data is not what their type says; they are no facts."""
+        return self._read[1]
+
+    @cached_property
+    def stored(self) -> Mapping[str, Recorded]:
+        """Events by id."""
+        return {event.event_id: event for event in self.events}
+
+    @cached_property
+    def by_stream(self) -> Mapping[str, Sequence[Recorded]]:
+        """Events by stream, as they were read."""
+        found: dict[str, list[Recorded]] = {}
+        for event in self.events:
+            found.setdefault(event.stream, []).append(event)
+        return found
 
     @cached_property
     def by_type(self) -> Mapping[str, Sequence[Fact]]:
         """Facts by type without version: `capture.order_placed`."""
         found: dict[str, list[Fact]] = {}
         for fact in self.facts:
-            found.setdefault(fact.recorded.type.rpartition(".")[0], []).append(fact)
+            found.setdefault(facts.kind(fact.recorded), []).append(fact)
         return found
 
     @cached_property

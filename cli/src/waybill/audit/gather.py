@@ -17,16 +17,18 @@ from typing import TypeVar
 import httpx
 
 from waybill import ledger, rebuilding, registry
-from waybill.audit import outside
-from waybill.audit.evidence import Compared, Evidence, Json, OnBus, Taken
+from waybill.audit import facts, outside, tracks, wire
+from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
+from waybill.audit.facts import Json
 from waybill.failure import Failure
+from waybill.ledger import Polled, Posted
 from waybill.system import System
 from waybill_events import envelope
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
-from waybill_events.envelope import InvalidEnvelope, Recorded, StreamId
-from waybill_runtime.bus import BusTruncated, BusUnavailable, Delivery, Partition
+from waybill_events.envelope import Recorded, StreamId
+from waybill_runtime.bus import BusTruncated, BusUnavailable, Partition
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.rebuild import Progress
+from waybill_runtime.rebuild import Incomplete, Progress
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
@@ -92,7 +94,7 @@ class _Gathering:
             carrier=await self._had("carrier's ledger", outside.carrier(self._system, self._http)),
             mail=await self._had("mail sink", outside.mail(self._system, self._http)),
             stock=await self._had("stock API", self._stock(skus)),
-            logs=await self._had("logs", _at_once(lambda: outside.logs(self._system.home.logs))),
+            logs=await self._had("logs", _at_once(lambda: outside.Logs(self._system.home.logs))),
         )
         self._tell("reading the bus")
         evidence = replace(
@@ -100,8 +102,9 @@ class _Gathering:
             bus=await self._had("bus", self._bus(events)),
             consumers=await self._had("consumers", self._consumers()),
             tracked=await self._tracked(),
-            personal=await self._personal(),
+            shown=await self._shown(clients),
         )
+        evidence = await self._with_vault(evidence)
         return Gathered(replace(evidence, views=await self._views()), self._notes)
 
     async def _had(self, what: str, source: Awaitable[T]) -> T | None:
@@ -117,7 +120,7 @@ class _Gathering:
         for name in READ_ORDER:
             before = len(found)
             async with self._on[name].store.reading() as reading:
-                found += [event async for event in reading.streams.scan()]
+                found += [facts.slim(event) async for event in reading.streams.scan()]
             self._tell(f"read {len(found) - before:,} events of {name}")
         return found
 
@@ -135,9 +138,9 @@ class _Gathering:
         missing = set(stored)
         deadline_s = on.clock.monotonic_s() + PATIENCE_S
         while True:
-            async for delivery in _messages(on, at):
-                message = _on_bus(delivery, stored)
-                missing.discard(message.event_id)
+            async for delivery in wire.messages(on.bus, at):
+                message = wire.on_bus(delivery, stored)
+                missing.discard(message.event.event_id)
                 found.append(message)
             if not missing or on.clock.monotonic_s() > deadline_s:
                 break
@@ -148,20 +151,19 @@ class _Gathering:
         self, found: list[OnBus], stored: Mapping[str, Recorded]
     ) -> Sequence[OnBus]:
         """Leave out what was stored and sent only after the stores were read."""
-        newer = {m.event_id: m for m in found if m.event_id not in stored}
+        newer = {m.event.event_id: m.event for m in found if m.event.event_id not in stored}
         if not newer:
             return found
         confirmed: set[str] = set()
-        for name in sorted({TOPICS[message.topic] for message in newer.values()}):
+        for name in sorted({TOPICS[event.topic] for event in newer.values()}):
             async with self._on[name].store.reading() as reading:
                 async for event in reading.streams.scan():
-                    message = newer.get(event.event_id)
-                    if message is not None and message.value == event.data:
+                    if newer.get(event.event_id) == event:
                         confirmed.add(event.event_id)
         self._notes.append(
             f"{len(confirmed):,} messages came after the stores were read, and are in them now"
         )
-        return [message for message in found if message.event_id not in confirmed]
+        return [message for message in found if message.event.event_id not in confirmed]
 
     async def _consumers(self) -> Sequence[Taken]:
         """How far each has come towards where the bus ends now."""
@@ -182,34 +184,62 @@ class _Gathering:
             if is_there or on.clock.monotonic_s() > deadline_s:
                 break
             await asyncio.sleep(LOOK_EVERY_S)
+        after = await on.bus.bounds(SUBSCRIPTIONS[name])
         parked = await _parked(on, name)
         return [
             Taken(
                 consumer=name,
-                topic=topic,
-                applied=sum(
-                    min(positions.get(p, 0), e) for p, e in wanted.items() if p.topic == topic
-                ),
-                written=sum(end for p, end in wanted.items() if p.topic == topic),
-                parked=parked[topic],
+                topic=partition.topic,
+                partition=partition.number,
+                applied=positions.get(partition, 0),
+                written=end,
+                beyond=max(0, positions.get(partition, 0) - after[partition][1]),
+                parked=parked[partition],
             )
-            for topic in SUBSCRIPTIONS[name]
+            for partition, end in sorted(wanted.items())
         ]
 
     async def _tracked(self) -> Mapping[str, int]:
-        """Versions of the customers' views. Their tokens are in no log: read from the store."""
+        """Versions of the customers' views, of orders whose token is in no client's ledger too."""
         documents = _documents(self._on["tracking"], CUSTOMER)
-        found = {key: version async for key, version, _ in documents}
-        self._notes.append("tracking views are read from the store: tokens are kept nowhere")
-        return found
+        return {key: version async for key, version, _ in documents}
 
-    async def _personal(self) -> Sequence[str]:
-        """Every value of the recipient vault that must be nowhere else."""
-        found: set[str] = set()
-        async for _, _, body in _documents(self._on["capture"], RECIPIENTS):
+    async def _shown(self, clients: Sequence[Posted | Polled]) -> Mapping[str, int] | None:
+        """What the tracking API answers, where clients wrote their tokens down."""
+        known = tracks.tokens(clients)
+        if not known:
+            self._notes.append("tracking views are read from the store: no client kept a token")
+            return None
+        shown = await self._had("tracking API", tracks.shown(self._system, self._http, known))
+        if shown is not None and len(shown) < len(known):
+            self._notes.append(f"tracking API: a sample of {len(shown):,} of {len(known):,} orders")
+        return shown
+
+    async def _with_vault(self, evidence: Evidence) -> Evidence:
+        """References of the recipient vault, and every value in it that must be nowhere else."""
+        personal: set[str] = set()
+        there: set[str] = set()
+        async for reference, _, body in _documents(self._on["capture"], RECIPIENTS):
             person = json.loads(body)
-            found |= {str(person[name]) for name in PERSONAL if person.get(name)}
-        return sorted(found)
+            there.add(reference)
+            personal |= {str(person[name]) for name in PERSONAL if person.get(name)}
+        wanted = {
+            fact.data["recipient_ref"]
+            for fact in evidence.of("capture.order_placed")
+            if fact.data.get("recipient_ref")
+        }
+        there |= await self._erased_since(wanted - there, evidence)
+        return replace(evidence, personal=sorted(personal), recipients=there)
+
+    async def _erased_since(self, gone: set[str], evidence: Evidence) -> set[str]:
+        """Of references that are not there: those that were erased after the log was read."""
+        gone -= {fact.data["recipient_ref"] for fact in evidence.of("capture.recipient_erased")}
+        if not gone:
+            return set()
+        names = {str(StreamId(envelope.DEFAULT_TENANT, "recipient", one)): one for one in gone}
+        async with self._on["capture"].store.reading() as reading:
+            streams = await reading.streams.load(sorted(names), lock=False)
+        return {names[stream] for stream, loaded in streams.items() if loaded.version}
 
     async def _views(self) -> Sequence[Compared] | None:
         found: list[Compared] = []
@@ -225,16 +255,13 @@ class _Gathering:
                         self._on[name], name, view, switch=False, tell=tell
                     )
                 except (Failure, BusUnavailable, BusTruncated) as error:
+                    if isinstance(error.__cause__, Incomplete):
+                        why = (str(error.__cause__),)
+                        found.append(Compared(f"{name} {view.name}", "", "", 0, why))
+                        continue
                     self._notes.append(f"{view.name} of {name} could not be compared: {error}")
                     return None
-                found.append(
-                    Compared(
-                        f"{name} {view.name}",
-                        compared.live_hash,
-                        compared.rebuilt_hash,
-                        compared.documents,
-                    )
-                )
+                found.append(wire.compared(name, compared))
         return found
 
 
@@ -242,49 +269,13 @@ async def _at_once(work: Callable[[], T]) -> T:
     return work()
 
 
-async def _messages(on: Infrastructure, at: dict[Partition, int]) -> AsyncIterator[Delivery]:
-    """What came since `at` on every partition of ours; moves `at` on."""
-    bounds = await on.bus.bounds(sorted(TOPICS))
-    for partition, (first, end) in bounds.items():
-        at.setdefault(partition, first)
-        while at[partition] < end:
-            batch = await on.bus.read(partition, at[partition], PAGE)
-            if not batch:
-                break
-            for delivery in batch:
-                yield delivery
-            at[partition] = batch[-1].offset + 1
-
-
-def _on_bus(delivery: Delivery, stored: Mapping[str, Recorded]) -> OnBus:
-    """A message as evidence. A value that equals the stored one is kept once in memory."""
-    partition, message = delivery.partition, delivery.message
-    try:
-        event = envelope.from_message(message.topic, message.headers, message.value)
-    except InvalidEnvelope as error:
-        place = f"{partition.topic}/{partition.number} offset {delivery.offset}"
-        value = message.value.decode(errors="backslashreplace")
-        name = f"message {place} ({error})"
-        return OnBus(partition.topic, partition.number, delivery.offset, name, name, 1, value)
-    kept = stored.get(event.event_id)
-    return OnBus(
-        partition.topic,
-        partition.number,
-        delivery.offset,
-        event.event_id,
-        event.stream,
-        event.version,
-        kept.data if kept is not None and kept.data == event.data else event.data,
-    )
-
-
-async def _parked(on: Infrastructure, name: str) -> Counter[str]:
-    """Parked deliveries by topic."""
-    found: Counter[str] = Counter()
+async def _parked(on: Infrastructure, name: str) -> Counter[Partition]:
+    """Parked deliveries by partition."""
+    found: Counter[Partition] = Counter()
     after = 0
     async with on.store.reading() as reading:
         while page := await reading.parking.parked(name, after=after, limit=PAGE):
-            found.update(parked.partition.topic for parked in page)
+            found.update(parked.partition for parked in page)
             after = page[-1].position
     return found
 

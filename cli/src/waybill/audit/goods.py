@@ -1,9 +1,10 @@
-"""Goods: never oversold, never shipped twice (I3, I6)."""
+"""Goods on the shelf: never oversold, and each unit accounted for (I3)."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
-from waybill.audit.evidence import Evidence, Fact, Finding, Json
+from waybill.audit.evidence import Evidence, Finding
+from waybill.audit.facts import Fact, Json
 
 Counters = dict[str, dict[str, int]]
 
@@ -33,25 +34,36 @@ def _move(at: Counters, fact: Fact) -> None:
 
 def i3_no_oversell(evidence: Evidence) -> Finding:
     finding = Finding("I3", "held + allocated ≤ on hand, for every SKU and location, always")
-    streams: dict[str, list[Fact]] = defaultdict(list)
-    for fact in evidence.facts:
-        if fact.recorded.topic == "stock":
-            streams[fact.recorded.stream].append(fact)
+    streams = _stock_streams(evidence)
     if streams:
         finding.needs("the stock that the API shows", evidence.stock)
     for stream, facts in streams.items():
         finding.looked("SKUs")
         _fold_stock(evidence, finding, stream, facts)
+        _fold_reservations(finding, stream, facts)
+    if evidence.require_settled:
+        _what_left_was_consumed(evidence, finding)
     return finding
 
 
-def _fold_stock(evidence: Evidence, finding: Finding, stream: str, facts: list[Fact]) -> None:
+def _stock_streams(evidence: Evidence) -> Mapping[str, Sequence[Fact]]:
+    """The facts of each SKU's stream, in order."""
+    streams: dict[str, list[Fact]] = defaultdict(list)
+    for fact in evidence.facts:
+        if fact.recorded.topic == "stock":
+            streams[fact.recorded.stream].append(fact)
+    for facts in streams.values():
+        facts.sort(key=lambda fact: fact.recorded.version)
+    return streams
+
+
+def _fold_stock(evidence: Evidence, finding: Finding, stream: str, facts: Sequence[Fact]) -> None:
     """One SKU's story, told again from its quantities; the API must show it as it was then."""
     shown = (evidence.stock or {}).get(stream.split("/", 2)[2])
     shown_version = max((level.get("version", 0) for level in _levels(shown)), default=0)
     at: Counters = defaultdict(lambda: {"on_hand": 0, "held": 0, "allocated": 0})
     last = 0
-    for fact in sorted(facts, key=lambda f: f.recorded.version):
+    for fact in facts:
         finding.looked("stock events")
         _move(at, fact)
         last = fact.recorded.version
@@ -90,48 +102,82 @@ def _against_api(finding: Finding, stream: str, shown: Json, at: Counters) -> No
 
 _NONE = {"on_hand": 0, "held": 0, "allocated": 0}
 
+Kept = dict[tuple[str, str, str], dict[str, int]]
+"""Units by bucket, of each reservation, line and location of one SKU."""
 
-def i6_one_shipment_per_reservation(evidence: Evidence) -> Finding:
-    finding = Finding("I6", "at most one live shipment per reservation and fulfillment order")
-    dispatched: dict[str, list[str]] = defaultdict(list)
-    units: dict[tuple[str, str], int] = defaultdict(int)
-    for fact in evidence.of("fulfillment.shipment_dispatched"):
-        finding.looked("shipments dispatched")
-        dispatched[fact.data["fulfillment_order_id"]].append(fact.data["shipment_id"])
-        for line in fact.data["lines"]:
-            units[fact.data["order_id"], line["line_id"]] += line["quantity"]
-    for owner, shipments in dispatched.items():
-        if len(shipments) > 1:
-            finding.violations.append(f"{owner} was dispatched as {', '.join(shipments)}")
-    ordered = {
-        (fact.data["order_id"], line["line_id"]): line["quantity"]
+
+def _keep(kept: Kept, fact: Fact) -> list[tuple[str, str, str]]:
+    """Apply one stock event to the reservations it names; answers which those are."""
+    what = fact.recorded.type.split(".")[1]
+    touched = []
+    for move in fact.data.get("moves", ()):
+        place = (move["reservation_id"], move["line_id"], move["location"])
+        buckets, units = kept[place], move["quantity"]
+        touched.append(place)
+        if what == "stock_held":
+            buckets["held"] += units
+        elif what == "stock_allocated":
+            buckets["held"] -= units
+            buckets["allocated"] += units
+        elif what == "stock_released":
+            buckets[fact.data["bucket"]] -= units
+        elif what == "stock_consumed":
+            buckets["allocated"] -= units
+    return touched
+
+
+def _nothing() -> dict[str, int]:
+    return {"held": 0, "allocated": 0}
+
+
+def _fold_reservations(finding: Finding, stream: str, facts: Sequence[Fact]) -> None:
+    """Nobody gives back, allocates or ships units that his own reservation does not have."""
+    kept: Kept = defaultdict(_nothing)
+    for fact in facts:
+        for place in _keep(kept, fact):
+            if min(kept[place].values()) < 0:
+                reservation_id, line_id, location = place
+                finding.violations.append(
+                    f"{stream} version {fact.recorded.version}: {reservation_id} {line_id} at"
+                    f" {location} has {kept[place]}"
+                )
+    finding.looked("reservations", len({reservation_id for reservation_id, _, _ in kept}))
+
+
+def kept_back(evidence: Evidence) -> Mapping[str, Sequence[str]]:
+    """What each reservation still holds or has allocated at the end of the log, in words."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for stream, facts in _stock_streams(evidence).items():
+        kept: Kept = defaultdict(_nothing)
+        for fact in facts:
+            _keep(kept, fact)
+        for (reservation_id, _, location), buckets in kept.items():
+            words = found[reservation_id]
+            words += [
+                f"{units} {bucket} of {stream} at {location}"
+                for bucket, units in buckets.items()
+                if units
+            ]
+    return found
+
+
+def _what_left_was_consumed(evidence: Evidence, finding: Finding) -> None:
+    """The units of each SKU that left in parcels are the units that were taken off its books."""
+    sku_of = {
+        (fact.data["order_id"], line["line_id"]): line["sku"]
         for fact in evidence.of("capture.order_placed")
         for line in fact.data["lines"]
     }
-    for (order_id, line_id), shipped in units.items():
-        if shipped > ordered.get((order_id, line_id), 0):
-            finding.violations.append(f"{order_id} {line_id}: {shipped} units were shipped")
-    _against_carrier(evidence, finding, {s for many in dispatched.values() for s in many})
-    return finding
-
-
-def _against_carrier(evidence: Evidence, finding: Finding, dispatched: set[str]) -> None:
-    """Live labels by our shipment: bought and not given back."""
-    if dispatched:
-        finding.needs("the carrier's ledger", evidence.carrier)
-    live: dict[str, set[str]] = defaultdict(set)
-    for entry in evidence.carrier or ():
-        if entry["operation"] == "buy_label" and entry["outcome"] == "approved":
-            finding.looked("labels in the carrier's ledger")
-            live[entry["reference"]].add(entry["shipment_id"])
-        elif entry["operation"] == "void_label":
-            live[entry["reference"]].discard(entry["shipment_id"])
-    for reference, labels in live.items():
-        if len(labels) > 1:
-            finding.violations.append(f"the carrier sold {len(labels)} live labels for {reference}")
-    if evidence.carrier is not None:
-        finding.violations += [
-            f"{shipment} was dispatched without a label"
-            for shipment in sorted(dispatched)
-            if not live.get(shipment)
-        ]
+    left: Counter[str] = Counter()
+    for fact in evidence.of("fulfillment.shipment_dispatched"):
+        for line in fact.data["lines"]:
+            left[sku_of.get((fact.data["order_id"], line["line_id"]), "?")] += line["quantity"]
+    consumed: Counter[str] = Counter()
+    for fact in evidence.of("inventory.stock_consumed"):
+        consumed[fact.data["sku"]] += sum(move["quantity"] for move in fact.data["moves"])
+    finding.looked("units that left", left.total())
+    finding.violations += [
+        f"{left[sku]} units of {sku} left in parcels, {consumed[sku]} were taken off the books"
+        for sku in sorted(left.keys() | consumed.keys())
+        if left[sku] != consumed[sku]
+    ]

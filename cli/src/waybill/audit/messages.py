@@ -1,50 +1,105 @@
 """Messages: each one that is due is attempted, once; replays never send (I12)."""
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 
 from waybill.audit.evidence import Evidence, Finding
+from waybill.audit.facts import Fact
 
-_VERDICTS = (
-    "notification.notification_sent",
-    "notification.notification_failed",
-    "notification.notification_suppressed",
-)
+SENT = "notification.notification_sent"
+SUPPRESSED = "notification.notification_suppressed"
+_VERDICTS = (SENT, "notification.notification_failed", SUPPRESSED)
 _DUE = (
     "capture.order_confirmed",
     "capture.order_rejected",
     "capture.order_expired",
     "capture.order_cancelled",
+    "capture.order_lines_cancelled",
     "fulfillment.shipment_dispatched",
     "fulfillment.shipment_delivered",
+    "payment.payment_refunded",
 )
+_MESSAGE_ID = re.compile(r"<?([^@<>\s]+)(?:@[^<>\s]*)?>?")
+"""A Message-ID is our id and our name (RFC 5322, section 3.6.4); other channels send the id."""
 
 
 def i12_each_message_once(evidence: Evidence) -> Finding:
     finding = Finding("I12", "each due notification is attempted; replays and imports never send")
     decided = evidence.of("notification.notification_decided")
-    keys = Counter(fact.data["dedupe_key"] for fact in decided)
     finding.looked("decisions", len(decided))
-    finding.violations += [f"{key} was decided {n} times" for key, n in keys.items() if n > 1]
-    answered = {fact.data["message_id"] for type_ in _VERDICTS for fact in evidence.of(type_)}
-    for fact in decided:
-        if fact.data["message_id"] not in answered and evidence.require_settled:
-            finding.violations.append(f"{fact.data['message_id']} was decided and never attempted")
-        if fact.recorded.origin != "live":
-            finding.violations.append(f"{fact.data['message_id']} came of a {fact.recorded.origin}")
+    for name in ("dedupe_key", "message_id"):
+        for value, n in Counter(fact.data[name] for fact in decided).items():
+            if n > 1:
+                finding.violations.append(f"{value} was decided {n} times")
+    _only_the_living_speak(evidence, finding)
+    _everybody_is_told(evidence, finding)
+    _against_the_sink(evidence, finding, {fact.data["message_id"]: fact for fact in decided})
+    return finding
+
+
+def _only_the_living_speak(evidence: Evidence, finding: Finding) -> None:
+    """A message is decided because of a live fact: by its own word, and by that fact's."""
+    for fact in evidence.of("notification.notification_decided"):
+        source = evidence.stored.get(fact.data["source_event_id"])
+        origin = fact.recorded.origin if source is None else source.origin
+        for said in {fact.recorded.origin, origin} - {"live"}:
+            finding.violations.append(f"{fact.data['message_id']} came of a {said}")
+        if source is None:
+            finding.violations.append(
+                f"{fact.data['message_id']} came of {fact.data['source_event_id']}, in no log"
+            )
+
+
+def _everybody_is_told(evidence: Evidence, finding: Finding) -> None:
+    """Once all is quiet: each fact has its message, and each message its attempt."""
+    decided = evidence.of("notification.notification_decided")
+    verdicts = Counter(
+        fact.data["message_id"] for type_ in _VERDICTS for fact in evidence.of(type_)
+    )
+    for message_id, n in verdicts.items():
+        if n > 1:
+            finding.violations.append(f"{message_id} came to an end {n} times")
     spoken = {fact.data["source_event_id"] for fact in decided}
-    suppressed = {fact.recorded.causation_id for fact in evidence.of(_VERDICTS[2])}
-    for type_ in _DUE:
-        for fact in evidence.of(type_):
-            finding.looked("facts that customers are told")
-            event_id = fact.recorded.event_id
-            told = event_id in spoken or event_id in suppressed
-            if evidence.require_settled and fact.recorded.origin == "live" and not told:
-                finding.violations.append(f"nobody was told of {fact.recorded.type} {event_id}")
+    spoken |= {fact.recorded.causation_id for fact in evidence.of(SUPPRESSED)}
+    due = [fact.recorded for type_ in _DUE for fact in evidence.of(type_)]
+    finding.looked("facts that customers are told", len(due))
+    if not evidence.require_settled:
+        return
+    finding.violations += [
+        f"{fact.data['message_id']} was decided and never attempted"
+        for fact in decided
+        if fact.data["message_id"] not in verdicts
+    ]
+    finding.violations += [
+        f"nobody was told of {event.type} {event.event_id}"
+        for event in due
+        if event.origin == "live" and event.event_id not in spoken
+    ]
+
+
+def _against_the_sink(evidence: Evidence, finding: Finding, decided: Mapping[str, Fact]) -> None:
+    """What the log says was sent came to the sink, and what came there somebody decided."""
     if decided:
         finding.needs("the mail sink", evidence.mail)
-    mails = Counter(m["message_id"] for m in evidence.mail or () if m.get("message_id"))
-    finding.looked("messages in the sink", sum(mails.values()))
+    if evidence.mail is None:
+        return
+    came: Counter[str] = Counter()
+    for number, message in enumerate(evidence.mail, start=1):
+        finding.looked("messages in the sink")
+        seq = message.get("seq") or number
+        named = _MESSAGE_ID.fullmatch(message.get("message_id") or "")
+        if named is not None:
+            came[named[1]] += 1
+        if evidence.require_settled and (named is None or named[1] not in decided):
+            finding.violations.append(
+                f"message {seq} of the sink ({message.get('message_id')}) was decided by nobody"
+            )
+    finding.violations += [
+        f"{fact.data['message_id']} was told as sent, and is not in the sink"
+        for fact in evidence.of(SENT)
+        if fact.data["message_id"] not in came
+    ]
     # SMTP knows no idempotency keys: a send whose answer was lost is sent again, under the same
     # message id, by which mail readers drop the second.
-    finding.notes += [f"{m} reached the sink {n} times" for m, n in mails.items() if n > 1]
-    return finding
+    finding.notes += [f"{m} reached the sink {n} times" for m, n in came.items() if n > 1]

@@ -1,30 +1,59 @@
-"""Money: nobody charged or paid back twice, in the gateway's own ledger (I4)."""
+"""Money: nobody charged or paid back twice, and what is kept was earned (I4, I5).
 
-from collections import defaultdict
+The gateway's own ledger is the witness; the services' word is only compared with it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 from waybill.audit.evidence import Evidence, Finding
+from waybill.audit.facts import Fact, Json
+from waybill.audit.orders import due_minor, ends, shipped_minor
+
+
+def _approved(evidence: Evidence, operation: str) -> Sequence[Json]:
+    return [
+        entry
+        for entry in evidence.gateway or ()
+        if entry["outcome"] == "approved" and entry["operation"] == operation
+    ]
 
 
 def i4_no_double_charge(evidence: Evidence) -> Finding:
     finding = Finding("I4", "one capture per shipment; refunded ≤ captured ≤ authorised")
     if evidence.events:
         finding.needs("the gateway's ledger", evidence.gateway)
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for entry in evidence.gateway or ():
-        finding.looked("entries in the gateway's ledger")
-        if entry["outcome"] != "approved":
-            continue
-        at = sums[entry["authorization_id"]]
-        at[entry["operation"]] += entry["amount_minor"]
-        if at["capture"] > at["authorize"] or at["refund"] > at["capture"]:
-            finding.violations.append(f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}")
+    if evidence.gateway is None:
+        return finding
+    _within_its_bounds(evidence.gateway, finding)
     _made_once_and_as_told(evidence, finding, "capture", "payment.payment_captured", "shipment_id")
     _made_once_and_as_told(evidence, finding, "refund", "payment.payment_refunded", "refund_id")
-    live = _live_authorisations(evidence)
-    for order_id, count in live.items():
+    _authorised_as_told(evidence, finding)
+    if evidence.require_settled:
+        _known_to_the_log(evidence, finding)
+    for order_id, count in Counter(_live_authorisations(evidence).values()).items():
         if count > 1:
             finding.violations.append(f"{order_id} holds {count} authorisations at once")
     return finding
+
+
+def _within_its_bounds(ledger: Sequence[Json], finding: Finding) -> None:
+    """The ledger by itself: whole, each key done once, no authorisation overdrawn at any time."""
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    done: dict[str, int] = {}
+    for number, entry in enumerate(ledger, start=1):
+        finding.looked("entries in the gateway's ledger")
+        if entry["seq"] != number:
+            finding.violations.append(f"the gateway's entry {number} is numbered {entry['seq']}")
+        if entry["outcome"] != "approved":
+            continue
+        key = entry["idempotency_key"]
+        if done.setdefault(key, number) != number:
+            finding.violations.append(f"the gateway did {key} at {done[key]} and at {number}")
+        at = sums[entry["authorization_id"]]
+        at[entry["operation"]] += entry["amount_minor"]
+        if at["capture"] + at["void"] > at["authorize"] or at["refund"] > at["capture"]:
+            finding.violations.append(f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}")
 
 
 def _made_once_and_as_told(
@@ -32,23 +61,75 @@ def _made_once_and_as_told(
 ) -> None:
     """Each shipment captured, each refund given at most once, and with the sum the log tells."""
     made: dict[str, list[int]] = defaultdict(list)
-    for entry in evidence.gateway or ():
-        if entry["outcome"] == "approved" and entry["operation"] == operation:
-            made[entry["reference"]].append(entry["amount_minor"])
+    for entry in _approved(evidence, operation):
+        made[entry["reference"]].append(entry["amount_minor"])
     finding.looked(f"{operation}s at the gateway", len(made))
     for reference, amounts in made.items():
         if len(amounts) > 1:
             finding.violations.append(f"{len(amounts)} {operation}s of {reference}: {amounts}")
+    told = set()
     for fact in evidence.of(fact_type):
         reference, amount = fact.data[names], fact.data["amount_minor"]
         finding.looked(f"{operation}s in the log")
+        told.add(reference)
         known = made.get(reference)
-        if evidence.gateway is not None and (known is None or known[-1] != amount):
+        if known is None or known[-1] != amount:
             finding.violations.append(f"the log says {amount} for {reference}, the gateway {known}")
+    if evidence.require_settled:
+        finding.violations += [
+            f"the gateway made a {operation} of {reference} that the log never learned of"
+            for reference in made
+            if reference not in told
+        ]
 
 
-def _live_authorisations(evidence: Evidence) -> dict[str, int]:
-    """Approved authorisations by order that were neither voided, captured, nor have expired."""
+def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
+    """What the log says was authorised, the gateway did authorise, for that order and that sum."""
+    made = {
+        entry["authorization_id"]: (entry["reference"], entry["amount_minor"])
+        for entry in _approved(evidence, "authorize")
+    }
+    for fact in evidence.of("payment.payment_authorized"):
+        finding.looked("authorisations in the log")
+        id_ = fact.data["authorization_id"]
+        told = (fact.data["order_id"], fact.data["amount_minor"])
+        if made.get(id_) != told:
+            finding.violations.append(f"the log says {told} for {id_}, the gateway {made.get(id_)}")
+
+
+def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
+    """Whatever the gateway did, it did for an order, a shipment or a refund of ours."""
+    placed = {fact.data["order_id"]: fact for fact in evidence.of("capture.order_placed")}
+    known = {
+        "authorize": placed.keys(),
+        "void": placed.keys(),
+        "capture": _named(evidence, "fulfillment.shipment_dispatched", "shipment_id"),
+        "refund": _named(evidence, "payment.refund_requested", "refund_id"),
+    }
+    for entry in evidence.gateway or ():
+        if entry["outcome"] != "approved":
+            continue
+        reference = entry["reference"]
+        if reference not in known.get(entry["operation"], ()):
+            finding.violations.append(
+                f"the gateway's entry {entry['seq']} is a {entry['operation']} for {reference},"
+                " which is in no log"
+            )
+        elif (order := placed.get(reference)) and not _is_currency_of(entry, order):
+            finding.violations.append(f"{reference} was charged in {entry['currency']}")
+
+
+def _named(evidence: Evidence, type_: str, name: str) -> frozenset[str]:
+    return frozenset(fact.data[name] for fact in evidence.of(type_))
+
+
+def _is_currency_of(entry: Json, order: Fact) -> bool:
+    told = order.data.get("currency")
+    return told is None or entry.get("currency") in (None, told)
+
+
+def _live_authorisations(evidence: Evidence) -> Mapping[str, str]:
+    """The order of each approved authorisation not voided, not captured, and not expired."""
     live: dict[str, str] = {}
     for entry in evidence.gateway or ():
         if entry["outcome"] != "approved":
@@ -59,7 +140,51 @@ def _live_authorisations(evidence: Evidence) -> dict[str, int]:
                 live[entry["authorization_id"]] = entry["reference"]
         elif entry["operation"] in ("void", "capture"):
             live.pop(entry["authorization_id"], None)
-    counts: dict[str, int] = defaultdict(int)
-    for order_id in live.values():
-        counts[order_id] += 1
-    return counts
+    return live
+
+
+def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
+    """What staff give back of a completed order is not due again: only I4 bounds it.
+
+    What is due is told twice, from what was shipped and from what was cancelled.
+    """
+    finding = Finding("I5", "completed: captured in full; ended otherwise: nothing kept")
+    if evidence.gateway is None:
+        if evidence.events:
+            finding.needs("the gateway's ledger", None)
+        return finding
+    owner = {
+        entry["authorization_id"]: entry["reference"] for entry in _approved(evidence, "authorize")
+    }
+    captured = _by_order(_approved(evidence, "capture"), owner)
+    refunded = _by_order(_approved(evidence, "refund"), owner)
+    ended = ends(evidence)
+    for order_id, end in ended.items():
+        finding.looked(f"orders {end}")
+        taken = captured[order_id]
+        if end != "completed":
+            if kept := taken - refunded[order_id]:
+                finding.violations.append(f"{order_id} is {end}: the gateway keeps {kept}")
+            continue
+        facts = evidence.by_order[order_id]
+        for due, why in ((due_minor(facts), "not cancelled"), (shipped_minor(facts), "shipped")):
+            if taken != due:
+                finding.violations.append(
+                    f"{order_id} is {end}: the gateway captured {taken}, {due} were {why}"
+                )
+    if evidence.require_settled:
+        finding.violations += [
+            f"{order_id} is {ended[order_id]}: the gateway still holds {id_}"
+            for id_, order_id in _live_authorisations(evidence).items()
+            if order_id in ended
+        ]
+    finding.looked("gateway authorisations", len(owner))
+    return finding
+
+
+def _by_order(entries: Sequence[Json], owner: Mapping[str, str]) -> Mapping[str, int]:
+    """The sum of these entries by order."""
+    sums: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        sums[owner.get(entry["authorization_id"], "?")] += entry["amount_minor"]
+    return sums

@@ -2,28 +2,39 @@
 
 from collections.abc import Callable, Sequence
 
-from waybill.audit import goods, log, messages, money, orders, privacy
+from waybill.audit import goods, log, messages, money, orders, parcels, privacy, readmodels
 from waybill.audit.evidence import Evidence, Finding
 
-ORACLES: Sequence[Callable[[Evidence], Finding]] = (
+Oracle = Callable[[Evidence], Finding]
+
+ORACLES: Sequence[Oracle] = (
     orders.i1_no_order_is_lost,
     orders.i2_one_order_per_key,
     goods.i3_no_oversell,
     money.i4_no_double_charge,
-    orders.i5_money_follows_the_goods,
-    goods.i6_one_shipment_per_reservation,
+    money.i5_money_follows_the_goods,
+    parcels.i6_one_shipment_per_reservation,
     orders.i7_nothing_is_stuck,
-    log.i8_views_equal_their_rebuild,
+    readmodels.i8_views_equal_their_rebuild,
     log.i9_streams_are_whole,
     log.i10_published_and_applied_once,
     log.i11_order_is_kept,
     messages.i12_each_message_once,
-    log.i13_views_never_go_back,
+    readmodels.i13_views_never_go_back,
     privacy.i14_no_personal_data,
     orders.i15_the_same_answer,
 )
 
 
 def judge(evidence: Evidence) -> Sequence[Finding]:
-    """What each oracle says of the evidence."""
-    return [oracle(evidence) for oracle in ORACLES]
+    """What each oracle says of the evidence; what one cannot make sense of is a violation."""
+    return [_heard(oracle, evidence) for oracle in ORACLES]
+
+
+def _heard(oracle: Oracle, evidence: Evidence) -> Finding:
+    try:
+        return oracle(evidence)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        guarantee = oracle.__name__.partition("_")[0].upper()
+        why = f"the evidence makes no sense: {type(error).__name__} {error}"
+        return Finding(guarantee, "what is looked at can be read", violations=[why])

@@ -1,10 +1,12 @@
-"""Orders: none lost, none doubled, all ended, all settled (I1, I2, I5, I7, I15)."""
+"""Orders: none lost, none doubled, all ended, each answered alike (I1, I2, I7, I15)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from waybill.audit.evidence import Evidence, Fact, Finding, Json
+from waybill.audit import goods
+from waybill.audit.evidence import Evidence, Finding
+from waybill.audit.facts import Fact
 from waybill.ledger import Posted
 
 ENDS: Mapping[str, str] = {
@@ -25,46 +27,87 @@ def ends(evidence: Evidence) -> Mapping[str, str]:
     }
 
 
-def acknowledged(evidence: Evidence) -> set[str]:
-    return {
-        posted.order_id
-        for posted in evidence.clients
-        if isinstance(posted, Posted) and 200 <= posted.status < 300
-    }
+def acknowledged(evidence: Evidence) -> Mapping[str, Sequence[Posted]]:
+    """What clients were told of each order that was acknowledged to them."""
+    found: dict[str, list[Posted]] = defaultdict(list)
+    for posted in evidence.clients:
+        if isinstance(posted, Posted) and 200 <= posted.status < 300:
+            found[posted.order_id].append(posted)
+    return found
 
 
 def i1_no_order_is_lost(evidence: Evidence) -> Finding:
     finding = Finding("I1", "an acknowledged order is never lost and ends in a terminal state")
     placed = {fact.data["order_id"] for fact in evidence.of("capture.order_placed")}
-    ended = ends(evidence)
     finding.looked("orders placed", len(placed))
-    for order_id in acknowledged(evidence):
-        finding.looked("orders acknowledged to clients")
-        if order_id not in placed:
-            finding.violations.append(f"{order_id} was acknowledged and is not in the log")
-    open_orders = placed - ended.keys()
-    finding.looked("orders still open", len(open_orders))
-    if evidence.require_settled:
-        finding.violations += [f"{order_id} has not ended" for order_id in sorted(open_orders)]
+    told = acknowledged(evidence)
+    finding.looked("orders acknowledged to clients", len(told))
+    finding.violations += [
+        f"{order_id} was acknowledged and is not in the log"
+        for order_id in told
+        if order_id not in placed
+    ]
     several = defaultdict(list)
     for fact in evidence.facts:
         if fact.recorded.type in ENDS:
             several[fact.data["order_id"]].append(ENDS[fact.recorded.type])
+    open_orders = placed - several.keys()
+    finding.looked("orders still open", len(open_orders))
+    if evidence.require_settled:
+        finding.violations += [f"{order_id} has not ended" for order_id in sorted(open_orders)]
     for order_id, found in several.items():
+        if order_id not in placed:
+            finding.violations.append(f"{order_id} ended {found[0]} and was never placed")
         if len(found) > 1:
             finding.violations.append(f"{order_id} ended more than once: {', '.join(found)}")
+    _recipients_are_kept(evidence, finding)
     return finding
 
 
+def _recipients_are_kept(evidence: Evidence, finding: Finding) -> None:
+    """Each order has somebody to go to: the vault has the row, or the log tells of its erasure."""
+    wanted = {
+        fact.data["recipient_ref"]: fact.data["order_id"]
+        for fact in evidence.of("capture.order_placed")
+        if fact.data.get("recipient_ref")
+    }
+    if wanted:
+        finding.needs("the recipient vault", evidence.recipients)
+    if evidence.recipients is None:
+        return
+    erased = {fact.data["recipient_ref"] for fact in evidence.of("capture.recipient_erased")}
+    finding.looked("recipients", len(wanted))
+    finding.violations += [
+        f"{reference} of {order_id} is neither in the vault nor erased"
+        for reference, order_id in wanted.items()
+        if reference not in evidence.recipients and reference not in erased
+    ]
+
+
 def i2_one_order_per_key(evidence: Evidence) -> Finding:
+    """Told twice: by the log, which names the key as the cause, and by what clients were told."""
     finding = Finding("I2", "one order per tenant and idempotency key")
     by_key: dict[tuple[str, str], list[str]] = defaultdict(list)
+    of_order: dict[str, list[str]] = defaultdict(list)
     for fact in evidence.of("capture.order_placed"):
         finding.looked("orders placed")
-        by_key[fact.recorded.tenant, fact.recorded.causation_id].append(fact.data["order_id"])
+        order_id = fact.data["order_id"]
+        by_key[fact.recorded.tenant, fact.recorded.causation_id].append(order_id)
+        of_order[order_id].append(fact.recorded.event_id)
     for (tenant, key), order_ids in by_key.items():
         if len(order_ids) > 1:
             finding.violations.append(f"{tenant} {key}: {', '.join(order_ids)}")
+    for order_id, event_ids in of_order.items():
+        if len(event_ids) > 1:
+            finding.violations.append(f"{order_id} was placed by {', '.join(event_ids)}")
+    told: dict[str, dict[str, None]] = defaultdict(dict)
+    for order_id, posts in acknowledged(evidence).items():
+        for posted in posts:
+            told[posted.key][order_id] = None
+    finding.looked("keys of clients", len(told))
+    for key, answered in told.items():
+        if len(answered) > 1:
+            finding.violations.append(f"key {key} was answered with {', '.join(answered)}")
     return finding
 
 
@@ -82,44 +125,21 @@ def due_minor(facts: Sequence[Fact]) -> int:
     return due
 
 
-def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
-    """What staff give back of a completed order is not due again: only I4 bounds it."""
-    finding = Finding("I5", "completed: captured in full; ended otherwise: nothing kept")
-    if evidence.gateway is None:
-        if evidence.events:
-            finding.needs("the gateway's ledger", None)
-        return finding
-    owner = {
-        entry["authorization_id"]: entry["reference"]
-        for entry in evidence.gateway
-        if entry["operation"] == "authorize"
-    }
-    captured = _by_order(evidence.gateway, "capture", owner)
-    refunded = _by_order(evidence.gateway, "refund", owner)
-    for order_id, end in ends(evidence).items():
-        finding.looked(f"orders {end}")
-        taken = captured[order_id]
-        kept = taken - refunded[order_id]
-        due = due_minor(evidence.by_order[order_id])
-        if end == "completed" and taken != due:
-            finding.violations.append(
-                f"{order_id} is {end}: the gateway captured {taken}, due are {due}"
-            )
-        if end != "completed" and kept:
-            finding.violations.append(f"{order_id} is {end}: the gateway keeps {kept}")
-    finding.looked("gateway authorisations", len(owner))
-    return finding
-
-
-def _by_order(
-    ledger: Sequence[Json], operation: str, owner: Mapping[str, str]
-) -> Mapping[str, int]:
-    """The sum of an operation by order, from the gateway's ledger alone."""
-    sums: dict[str, int] = defaultdict(int)
-    for entry in ledger:
-        if entry["outcome"] == "approved" and entry["operation"] == operation:
-            sums[owner.get(entry["authorization_id"], "?")] += entry["amount_minor"]
-    return sums
+def shipped_minor(facts: Sequence[Fact]) -> int:
+    """What was shipped of an order costs, with the price of shipping once anything left."""
+    prices: dict[str, int] = {}
+    shipping = 0
+    for fact in facts:
+        if fact.recorded.type == "capture.order_placed.v1":
+            prices = {x["line_id"]: x["unit_price_minor"] for x in fact.data["lines"]}
+            shipping = fact.data["shipping"]["price_minor"]
+    parcels = [f for f in facts if f.recorded.type == "fulfillment.shipment_dispatched.v1"]
+    goods_minor = sum(
+        prices[line["line_id"]] * line["quantity"]
+        for fact in parcels
+        for line in fact.data["lines"]
+    )
+    return goods_minor + shipping if parcels else 0
 
 
 _CLOSED = (
@@ -141,7 +161,10 @@ def _waits_outside(facts: Sequence[Fact]) -> bool:
 
 
 def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
-    """An open order moves within a minute, unless a warehouse or a carrier has to act."""
+    """An open order moves within a minute, unless a warehouse or a carrier has to act.
+
+    Once all is quiet, what has ended keeps no stock from others either.
+    """
     finding = Finding("I7", "every order moves on within 60 s, or waits for somebody outside")
     ended = ends(evidence)
     for order_id, facts in evidence.by_order.items():
@@ -155,20 +178,35 @@ def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
         finding.looked("orders that wait for somebody outside", int(outside))
         if not outside and evidence.at - newest.occurred_at > STUCK:
             finding.violations.append(f"{order_id} stands since {newest.type}")
+    if evidence.require_settled:
+        _nothing_is_kept_back(evidence, finding, ended)
     return finding
+
+
+def _nothing_is_kept_back(evidence: Evidence, finding: Finding, ended: Mapping[str, str]) -> None:
+    """No unit is held or allocated for an order that has ended, or for none."""
+    order_of = {
+        fact.data["reservation_id"]: fact.data["order_id"]
+        for fact in evidence.of("inventory.stock_reserved")
+    }
+    for reservation_id, kept in goods.kept_back(evidence).items():
+        finding.looked("reservations")
+        order_id = order_of.get(reservation_id)
+        if kept and (order_id is None or order_id in ended):
+            finding.violations.append(f"{reservation_id} still keeps {', '.join(kept)}")
 
 
 def i15_the_same_answer(evidence: Evidence) -> Finding:
     finding = Finding("I15", "the same idempotency key gives byte for byte the same answer")
-    answers: dict[str, set[str]] = defaultdict(set)
-    for posted in evidence.clients:
-        if isinstance(posted, Posted) and 200 <= posted.status < 300:
+    answers: dict[str, set[tuple[int, str, str]]] = defaultdict(set)
+    for order_id, posts in acknowledged(evidence).items():
+        for posted in posts:
             finding.looked("answers")
-            answers[posted.key].add(posted.body_sha256)
+            answers[posted.key].add((posted.status, order_id, posted.body_sha256))
     finding.looked("keys", len(answers))
     if not answers:
         finding.notes.append("no client kept a ledger of the answers it got")
-    for key, bodies in answers.items():
-        if len(bodies) > 1:
-            finding.violations.append(f"key {key} got {len(bodies)} different answers")
+    for key, found in answers.items():
+        if len(found) > 1:
+            finding.violations.append(f"key {key} got {len(found)} different answers")
     return finding

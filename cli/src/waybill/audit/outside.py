@@ -1,7 +1,7 @@
 """What the world outside the services shows: ledgers, the sink, the stock API, logs."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +9,8 @@ from urllib.parse import quote
 import httpx
 
 from waybill import home as homes
-from waybill.audit.evidence import Json, LogLine
+from waybill.audit.evidence import LogLine
+from waybill.audit.facts import Json
 from waybill.system import System
 
 PAGE = 1_000
@@ -18,8 +19,11 @@ TIMEOUT_S = 10.0
 SKUS_MAX = 10_000
 """More SKUs than this are sampled, evenly over their names."""
 OURS = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking", "supervisor")
-LOG_LINES_MAX = 5_000_000
 
+_GATEWAY = (
+    *("seq", "operation", "outcome", "idempotency_key", "reference", "authorization_id"),
+    *("amount_minor", "currency", "expires_at"),
+)
 _CARRIER = ("seq", "operation", "outcome", "reference", "shipment_id")
 _MAIL = ("seq", "channel", "message_id")
 
@@ -36,7 +40,7 @@ def client() -> httpx.AsyncClient:
 
 async def gateway(system: System, http: httpx.AsyncClient) -> Sequence[Json]:
     """The gateway's own ledger."""
-    return await _pages(system, http, "GATEWAY_URL", "/ledger", "entries", dict)
+    return await _pages(system, http, "GATEWAY_URL", "/ledger", "entries", _only(_GATEWAY))
 
 
 async def carrier(system: System, http: httpx.AsyncClient) -> Sequence[Json]:
@@ -141,20 +145,21 @@ async def _shown(http: httpx.AsyncClient, url: str, key: str, sku: str) -> Json:
     return {"locations": found["locations"]}
 
 
-def logs(folder: Path) -> Sequence[LogLine]:
-    """Every line that our own programs logged, rotated files included.
+class Logs:
+    """Every line that our own programs logged, rotated files included; read anew each time."""
 
-    Raises:
-        NotHad: there is no log of a service.
-    """
-    found: list[LogLine] = []
-    for name in OURS:
-        for path in sorted(folder.glob(f"{name}.log*")):
+    def __init__(self, folder: Path) -> None:
+        """The logs in a folder.
+
+        Raises:
+            NotHad: there is no log of a service.
+        """
+        self._files = [path for name in OURS for path in sorted(folder.glob(f"{name}.log*"))]
+        if not any(path.stat().st_size for path in self._files):
+            raise NotHad(f"no logs in {folder}")
+
+    def __iter__(self) -> Iterator[LogLine]:
+        for path in self._files:
             with path.open(encoding="utf-8", errors="replace") as file:
                 for number, line in enumerate(file, start=1):
-                    if len(found) == LOG_LINES_MAX:
-                        return found
-                    found.append(LogLine(f"{path.name}:{number}", line.rstrip("\n")))
-    if not found:
-        raise NotHad(f"no logs in {folder}")
-    return found
+                    yield LogLine(f"{path.name}:{number}", line.rstrip("\n"))

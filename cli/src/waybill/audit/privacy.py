@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from waybill.audit.evidence import Evidence, Finding
+from waybill_events.envelope import Recorded
 
 LENGTH_MIN = 6
 """Shorter values say nothing about a person by themselves, and occur by chance."""
@@ -26,11 +27,10 @@ def i14_no_personal_data(evidence: Evidence) -> Finding:
         finding.needs("the services' logs", evidence.logs)
     finding.looked("events", len(evidence.events))
     finding.looked("messages on the bus", len(evidence.bus or ()))
-    finding.looked("log lines", len(evidence.logs or ()))
     canaries = {value for value in evidence.personal or () if len(value) >= LENGTH_MIN}
     finding.looked("personal values looked for", len(canaries))
     by_word = _by_longest_word(canaries)
-    for where, text in _texts(evidence):
+    for where, text in _texts(evidence, finding):
         words = set(_WORD.findall(text))
         for word in words & by_word.keys():
             if any(value in text for value in by_word[word]):
@@ -38,20 +38,37 @@ def i14_no_personal_data(evidence: Evidence) -> Finding:
                 break
         if any(_is_card_number(found) for found in _DIGITS.findall(text)):
             finding.violations.append(f"{where} holds what looks like a card number")
+    _erased_is_gone(evidence, finding)
     return finding
 
 
-def _texts(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """Everything to be searched; a message that equals its stored event is searched once."""
-    stored = {event.event_id: event.data for event in evidence.events}
+def _erased_is_gone(evidence: Evidence, finding: Finding) -> None:
+    """Who was forgotten is in the vault no more."""
+    if evidence.recipients is None:
+        return
+    for fact in evidence.of("capture.recipient_erased"):
+        finding.looked("recipients erased")
+        if fact.data["recipient_ref"] in evidence.recipients:
+            finding.violations.append(
+                f"{fact.data['recipient_ref']} was erased and is in the vault"
+            )
+
+
+def _texts(evidence: Evidence, finding: Finding) -> Iterator[tuple[str, str]]:
+    """Everything to be searched; a message that is the stored event is searched once."""
     for event in evidence.events:
-        yield f"event {event.event_id}", event.data
+        yield f"event {event.event_id}", _whole(event)
     for message in evidence.bus or ():
-        if stored.get(message.event_id) != message.value:
-            place = f"{message.topic}/{message.partition} offset {message.offset}"
-            yield f"message {place}", message.value
+        if evidence.stored.get(message.event.event_id) != message.event:
+            yield f"message {message.place}", _whole(message.event)
     for line in evidence.logs or ():
+        finding.looked("log lines")
         yield line.where, line.text
+
+
+def _whole(event: Recorded) -> str:
+    """What an event says: its data, and the words of its envelope that others may choose."""
+    return f"{event.data} {event.key} {event.causation_id} {event.actor}"
 
 
 def _by_longest_word(canaries: Iterable[str]) -> Mapping[str, Sequence[str]]:

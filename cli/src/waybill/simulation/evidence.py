@@ -2,93 +2,107 @@
 
 from typing import Any
 
+from waybill import rebuilding
+from waybill.audit import wire
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
+from waybill.failure import Failure
 from waybill.ledger import Polled, Posted
 from waybill.programs import SERVICES
 from waybill.simulation.system import System
-from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
-from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId, from_message
-from waybill_runtime.rebuild import Rebuild
+from waybill_events.catalogue import SUBSCRIPTIONS
+from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
+from waybill_runtime.bus import Partition
+
+PERSONAL = ("A. Buyer", "1 High Street", "buyer@example.com", "+442079460000")
+PAGE = 1_000
 
 
 async def gather(system: System, clients: list[Posted | Polled]) -> Evidence:
     """Everything there is, with every order expected to have ended."""
     events: list[Recorded] = []
-    views: list[Compared] = []
     consumers: list[Taken] = []
-    bus = await _bus(system)
     for name in SERVICES:
-        on = system.world.infrastructure(name, "auditor")
-        async with on.store.reading() as reading:
+        async with system.world.infrastructure(name, "auditor").store.reading() as reading:
             events += [event async for event in reading.streams.scan()]
-            positions = await reading.inbox.positions(name)
-            parked = await reading.parking.parked_backlog(name)
-        bounds = await on.bus.bounds(SUBSCRIPTIONS[name])
-        consumers += [
-            Taken(
-                name,
-                topic,
-                sum(at for p, at in positions.items() if p.topic == topic),
-                sum(end for p, (_, end) in bounds.items() if p.topic == topic),
-                parked.count,
-            )
-            for topic in SUBSCRIPTIONS[name]
-        ]
-        for view in system.nodes[name].service.blueprint.views:
-            rebuild = Rebuild(
-                view, consumer=name, store=on.store, bus=on.bus, ids=on.ids, switch=False
-            )
-            async for _ in rebuild.run():
-                pass
-            if (compared := rebuild.comparison) is not None:
-                views.append(
-                    Compared(
-                        compared.view,
-                        compared.live_hash,
-                        compared.rebuilt_hash,
-                        compared.documents,
-                    )
-                )
+        consumers += await _consumer(system, name)
+    sunk = (*system.outside.mail.messages, *system.outside.text.messages)
     return Evidence(
         at=system.world.clock.now(),
         events=events,
-        bus=bus,
+        bus=await _bus(system, events),
         gateway=_gateway(system),
         carrier=[
             {"operation": "buy_label", "outcome": "approved", "reference": r, "shipment_id": r}
             for r in system.outside.carrier.purchases
         ],
-        mail=[{"message_id": message_id} for message_id in system.outside.mail.messages],
-        views=views,
-        tracked=await _tracked(system),
+        mail=[{"message_id": message_id} for message_id in sunk],
+        views=await _views(system),
+        tracked=await _revisions(system, "tracking", "customer"),
+        shown=await _shown(system, clients),
         consumers=consumers,
         stock=await _stock(system),
-        personal=["A. Buyer", "1 High Street", "buyer@example.com", "+442079460000"],
+        personal=PERSONAL,
+        recipients=set(await _revisions(system, "capture", "recipients")),
         logs=(),
         clients=clients,
         require_settled=True,
     )
 
 
-async def _bus(system: System) -> list[OnBus]:
-    found = []
-    bus = system.world.infrastructure("capture", "auditor").bus
-    for partition, (first, end) in (await bus.bounds(sorted(TOPICS))).items():
-        for delivery in await bus.read(partition, first, end - first):
-            message = delivery.message
-            event = from_message(message.topic, message.headers, message.value)
-            found.append(
-                OnBus(
-                    message.topic,
-                    partition.number,
-                    delivery.offset,
-                    event.event_id,
-                    event.stream,
-                    event.version,
-                    event.data,
-                )
-            )
+async def _consumer(system: System, name: str) -> list[Taken]:
+    """Where a service is on each partition that it reads."""
+    on = system.world.infrastructure(name, "auditor")
+    async with on.store.reading() as reading:
+        positions = await reading.inbox.positions(name)
+        parked: dict[Partition, int] = {}
+        for one in await reading.parking.parked(name, limit=PAGE):
+            parked[one.partition] = parked.get(one.partition, 0) + 1
+    bounds = await on.bus.bounds(SUBSCRIPTIONS[name])
+    return [
+        Taken(
+            consumer=name,
+            topic=partition.topic,
+            partition=partition.number,
+            applied=positions.get(partition, 0),
+            written=end,
+            beyond=max(0, positions.get(partition, 0) - end),
+            parked=parked.get(partition, 0),
+        )
+        for partition, (_, end) in sorted(bounds.items())
+    ]
+
+
+async def _views(system: System) -> list[Compared]:
+    """Each view beside its rebuild. One that cannot be rebuilt is told as such."""
+    found: list[Compared] = []
+    for name in SERVICES:
+        on = system.world.infrastructure(name, "auditor")
+        for view in system.nodes[name].service.blueprint.views:
+            try:
+                comparison = await rebuilding.rebuild(on, name, view, switch=False)
+            except Failure as failure:
+                why = str(failure.__cause__ or failure)
+                found.append(Compared(f"{name} {view.name}", "", "", 0, (why,)))
+            else:
+                found.append(wire.compared(name, comparison))
     return found
+
+
+async def _bus(system: System, events: list[Recorded]) -> list[OnBus]:
+    stored = {event.event_id: event for event in events}
+    bus = system.world.infrastructure("capture", "auditor").bus
+    return [wire.on_bus(delivery, stored) async for delivery in wire.messages(bus, {})]
+
+
+async def _shown(system: System, clients: list[Posted | Polled]) -> dict[str, int] | None:
+    """What the tracking API shows where a client wrote its token down; None where none did."""
+    tokens = {seen.order_id: seen.token for seen in clients if seen.token}
+    found: dict[str, int] = {}
+    async with system.client("tracking") as http:
+        for order_id, token in tokens.items():
+            answer = await http.get(f"/v1/track/{token}")
+            found[order_id] = answer.json()["version"] if answer.is_success else 0
+    return found if tokens else None
 
 
 def _gateway(system: System) -> list[dict[str, object]]:
@@ -116,14 +130,14 @@ async def _stock(system: System) -> dict[str, Any]:
         return {sku: (await http.get(f"/v1/stock/{sku}")).json() for sku in skus}
 
 
-async def _tracked(system: System) -> dict[str, int]:
-    """The version of every order's tracking view."""
+async def _revisions(system: System, service: str, view: str) -> dict[str, int]:
+    """Key and revision of every document of a view."""
     found: dict[str, int] = {}
-    store = system.world.infrastructure("tracking", "auditor").store
+    store = system.world.infrastructure(service, "auditor").store
     async with store.reading() as reading:
         after: str | None = None
         while page := await reading.documents.find(
-            DEFAULT_TENANT, "customer", {}, after=after, limit=100
+            DEFAULT_TENANT, view, {}, after=after, limit=PAGE
         ):
             found.update({key: document.revision for key, document in page})
             after = page[-1][0]

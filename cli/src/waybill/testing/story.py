@@ -13,8 +13,10 @@ from waybill.ledger import Polled, Posted
 from waybill_events.envelope import Recorded
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+TOKEN = "trk_1"  # noqa: S105 - a story's
 TOPICS = {
     "order": "orders",
+    "recipient": "orders",
     "stock": "stock",
     "payment": "payments",
     "fulfillment": "fulfillment",
@@ -62,7 +64,10 @@ def placed(id_: str, order_id: str, key: str) -> Recorded:
         f"key:{key}",
         order_id=order_id,
         lines=[{"line_id": "ln_1", "sku": "A", "quantity": 1, "unit_price_minor": 500}],
+        shipping={"option": "standard", "price_minor": 100},
         total_minor=600,
+        currency="GBP",
+        recipient_ref=f"rcp_{order_id.removeprefix('ord_')}",
     )
 
 
@@ -206,10 +211,7 @@ def entry(
 def on_bus(events: list[Recorded]) -> list[OnBus]:
     """The bus as relays fill it: each topic in order of versions."""
     ordered = sorted(events, key=lambda e: (e.topic, e.version, e.stream))
-    return [
-        OnBus(e.topic, 0, offset, e.event_id, e.stream, e.version, e.data)
-        for offset, e in enumerate(ordered)
-    ]
+    return [OnBus(0, offset, event) for offset, event in enumerate(ordered)]
 
 
 def clean() -> Evidence:
@@ -227,18 +229,23 @@ def clean() -> Evidence:
             entry(4, "capture", "ga_1", "shp_1-1"),
         ],
         carrier=[{"seq": 1, "shipment_id": "cs_1", **label}],
-        mail=[{"seq": n, "message_id": f"<msg_{n}@shop>"} for n in range(1, 5)],
+        mail=[
+            {"seq": seq, "message_id": f"<msg_{source}@shop>"}
+            for seq, source in enumerate(("e5", "e8", "e11", "e15"), start=1)
+        ],
         stock={"A": {"locations": [{**levels(1, 0, 0)[0], "version": 6}]}},
         views=[Compared("tracking customer", "aa", "aa", 2)],
         tracked={"ord_1": 7, "ord_2": 3},
+        shown={"ord_1": 7},
         consumers=[Taken("tracking", "orders", 5, 5, 0)],
         personal=["Ada Buyer", "ada@example.com", "+442079460000"],
+        recipients={"rcp_1", "rcp_2"},
         logs=[LogLine("capture.log:1", '{"event": "started", "port": 8000}')],
         clients=[
             Posted(key="k1", status=201, order_id="ord_1", body_sha256="b1"),
             Posted(key="k1", status=201, order_id="ord_1", body_sha256="b1"),
             Posted(key="k2", status=201, order_id="ord_2", body_sha256="b2"),
-            Polled(order_id="ord_1", version=3, client="a"),
+            Polled(order_id="ord_1", version=3, client="a", token=TOKEN),
             Polled(order_id="ord_1", version=7, client="a"),
             Polled(order_id="ord_1", version=5, client="b"),
         ],
@@ -253,6 +260,34 @@ def with_events(evidence: Evidence, events: list[Recorded]) -> Evidence:
 
 def plus(evidence: Evidence, *more: Recorded) -> Evidence:
     return with_events(evidence, [*evidence.events, *more])
+
+
+def told(evidence: Evidence, fact: Recorded) -> Evidence:
+    """One more fact that a customer is told of: decided, sent, and in the sink."""
+    order, source = json.loads(fact.data)["order_id"], fact.event_id
+    stream = f"default/notification/{order}"
+    last = max((e.version for e in evidence.events if e.stream == stream), default=0)
+    second = int(source[1:])
+    found = plus(
+        evidence,
+        fact,
+        decided(f"e{second + 100}", order, last + 1, source),
+        sent(f"e{second + 200}", order, last + 2, source),
+    )
+    mail = [*(evidence.mail or ()), {"seq": 0, "message_id": f"<msg_{source}@shop>"}]
+    return replace(found, mail=mail)
+
+
+def with_refund(
+    evidence: Evidence, refund_id: str, amount_minor: int, *, second: int = 30, version: int = 3
+) -> Evidence:
+    """`ord_1` is given something back, and is told so; the gateway does not know of it."""
+    asked = event(
+        f"e{second}", "payment.refund_requested.v1", "payment/ord_1", version, "key:b",
+        order_id="ord_1", refund_id=refund_id,
+    )  # fmt: skip
+    given = refunded(f"e{second + 1}", "ord_1", version + 1, refund_id, amount_minor)
+    return told(plus(evidence, asked), given)
 
 
 def changed(evidence: Evidence, id_: str, **data: Any) -> Evidence:

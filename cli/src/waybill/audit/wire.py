@@ -1,0 +1,75 @@
+"""What crosses the bus, and what a rebuild came to, as evidence: of real and simulated systems."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+
+from waybill.audit import facts
+from waybill.audit.evidence import Compared, OnBus
+from waybill_events import envelope
+from waybill_events.catalogue import TOPICS
+from waybill_events.envelope import InvalidEnvelope, Recorded
+from waybill_runtime.bus import Bus, Delivery, Partition
+from waybill_runtime.rebuild import Comparison
+
+PAGE = 1_000
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def messages(bus: Bus, at: dict[Partition, int]) -> AsyncIterator[Delivery]:
+    """What came since `at` on every partition of ours; moves `at` on."""
+    bounds = await bus.bounds(sorted(TOPICS))
+    for partition, (first, end) in bounds.items():
+        at.setdefault(partition, first)
+        while at[partition] < end:
+            batch = await bus.read(partition, at[partition], PAGE)
+            if not batch:
+                break
+            for delivery in batch:
+                yield delivery
+            at[partition] = batch[-1].offset + 1
+
+
+def on_bus(delivery: Delivery, stored: Mapping[str, Recorded]) -> OnBus:
+    """A message as evidence. One that says what the store says is the stored event itself.
+
+    What is no event of ours is named by its place: it is in no store.
+    """
+    partition, message = delivery.partition, delivery.message
+    try:
+        event = envelope.from_message(message.topic, message.headers, message.value)
+    except InvalidEnvelope as error:
+        event = _unknown(delivery, error)
+    kept = stored.get(event.event_id)
+    same = kept if kept == event else None
+    return OnBus(partition.number, delivery.offset, same or facts.slim(event))
+
+
+def _unknown(delivery: Delivery, error: InvalidEnvelope) -> Recorded:
+    partition, message = delivery.partition, delivery.message
+    name = f"message {partition.topic}/{partition.number} offset {delivery.offset} ({error})"
+    return Recorded(
+        event_id=name,
+        type="",
+        stream=name,
+        version=1,
+        tenant="",
+        topic=partition.topic,
+        key=message.key,
+        occurred_at=_NEVER,
+        causation_id="",
+        correlation_id="",
+        actor="",
+        origin="",
+        data=message.value.decode(errors="backslashreplace"),
+    )
+
+
+def compared(service: str, comparison: Comparison) -> Compared:
+    """A comparison as evidence."""
+    return Compared(
+        f"{service} {comparison.view}",
+        comparison.live_hash,
+        comparison.rebuilt_hash,
+        comparison.documents,
+        tuple(comparison.missing),
+    )

@@ -1,0 +1,343 @@
+"""Lies about orders, stock, money and parcels (I1 to I7, I15)."""
+
+from dataclasses import replace
+
+from waybill.audit.evidence import Evidence
+from waybill.ledger import Posted
+from waybill.testing import story
+from waybill.testing.lies import CLEAN, data_of, gateway, lie, without
+
+# --- I1 -----------------------------------------------------------------------------------
+
+
+@lie("I1", "ord_9 was acknowledged")
+def an_acknowledged_order_is_missing() -> Evidence:
+    lost = Posted(key="k9", status=201, order_id="ord_9", body_sha256="b9")
+    return replace(CLEAN, clients=[*CLEAN.clients, lost])
+
+
+@lie("I1", "ord_2 ended more than once: cancelled, cancelled")
+def an_order_ended_twice() -> Evidence:
+    again = story.event(
+        "e30", "capture.order_cancelled.v1", "order/ord_2", 3, "key:c2", order_id="ord_2"
+    )
+    return story.told(CLEAN, again)
+
+
+@lie("I1", "ord_1 has not ended", "I7")
+def an_order_never_ended() -> Evidence:
+    return without("e20")
+
+
+@lie("I1", "rcp_2 of ord_2 is neither")
+def a_recipient_was_lost() -> Evidence:
+    return replace(CLEAN, recipients={"rcp_1"})
+
+
+@lie("I1", "ord_9 ended cancelled and was never placed")
+def an_order_ended_that_was_never_placed() -> Evidence:
+    end = story.event(
+        "e30", "capture.order_cancelled.v1", "order/ord_9", 1, "key:c9", order_id="ord_9"
+    )
+    return story.told(CLEAN, end)
+
+
+# --- I2 -----------------------------------------------------------------------------------
+
+
+@lie("I2", "key:k1: ord_1, ord_3")
+def one_key_made_two_orders() -> Evidence:
+    end = story.event(
+        "e31", "capture.order_cancelled.v1", "order/ord_3", 2, "key:d", order_id="ord_3"
+    )
+    found = story.told(story.plus(CLEAN, story.placed("e30", "ord_3", "k1")), end)
+    return replace(found, recipients={"rcp_1", "rcp_2", "rcp_3"})
+
+
+@lie("I2", "ord_1 was placed by e2, e30")
+def an_order_was_placed_twice() -> Evidence:
+    return story.plus(CLEAN, replace(story.placed("e30", "ord_1", "k7"), version=4))
+
+
+@lie("I2", "key k2 was answered with ord_1, ord_2", "I15")
+def a_key_was_answered_with_two_orders() -> Evidence:
+    other = Posted(key="k2", status=201, order_id="ord_1", body_sha256="b2")
+    return replace(CLEAN, clients=[*CLEAN.clients, other])
+
+
+# --- I3 -----------------------------------------------------------------------------------
+
+
+@lie("I3", "default/stock/A version 6 says")
+def a_stock_counter_of_the_log() -> Evidence:
+    return story.changed(CLEAN, "e9", levels=story.levels(2, 0, 0))
+
+
+@lie("I3", "the API shows")
+def a_stock_counter_of_the_api() -> Evidence:
+    told = {**story.levels(1, 1, 0)[0], "version": 6}
+    return replace(CLEAN, stock={"A": {"locations": [told]}})
+
+
+@lie("I3", "default/stock/A version 3 at main")
+def more_was_held_than_there_is() -> Evidence:
+    more = [{**story.moves("2")[0], "quantity": 5}]
+    events = story.changed(CLEAN, "e13", moves=more, levels=story.levels(2, 6, 0))
+    events = story.changed(events, "e6", levels=story.levels(2, 5, 1))
+    return story.changed(events, "e16", moves=more, levels=story.levels(2, 0, 1))
+
+
+@lie("I3", "res_3 ln_1 at main has {'held': 0, 'allocated': -1}", "I7")
+def units_left_out_of_anothers_reservation() -> Evidence:
+    return story.changed(CLEAN, "e9", moves=story.moves("3"))
+
+
+@lie("I3", "1 units of A left in parcels, 0 were taken off the books")
+def a_parcel_left_and_the_books_do_not_know() -> Evidence:
+    """The units went back on the shelf, as far as the books say."""
+    kind = "inventory.stock_released.v1"
+    events = [replace(e, type=kind) if e.event_id == "e9" else e for e in CLEAN.events]
+    found = story.changed(
+        story.with_events(CLEAN, events), "e9", bucket="allocated", levels=story.levels(2, 0, 0)
+    )
+    told = {**story.levels(2, 0, 0)[0], "version": 6}
+    return replace(found, stock={"A": {"locations": [told]}})
+
+
+# --- I4 -----------------------------------------------------------------------------------
+
+
+@lie("I4", "2 captures of shp_1-1")
+def a_shipment_was_captured_twice() -> Evidence:
+    return gateway(story.entry(5, "capture", "ga_1", "shp_1-1", 0))
+
+
+@lie("I4", "ga_1 at 4: {'authorize': 400")
+def more_was_captured_than_authorised() -> Evidence:
+    ledger = [dict(one) for one in CLEAN.gateway or ()]
+    ledger[0]["amount_minor"] = 400
+    return replace(story.changed(CLEAN, "e4", amount_minor=400), gateway=ledger)
+
+
+@lie("I4", "the log says 599 for shp_1-1")
+def something_else_was_captured_than_told() -> Evidence:
+    return story.changed(CLEAN, "e10", amount_minor=599)
+
+
+@lie("I4", "the log says 200 for rfn_1, the gateway None")
+def a_refund_is_in_the_log_alone() -> Evidence:
+    return story.with_refund(CLEAN, "rfn_1", 200)
+
+
+@lie("I4", "2 refunds of rfn_1")
+def a_refund_was_given_twice() -> Evidence:
+    given = [story.entry(seq, "refund", "ga_1", "rfn_1", 200) for seq in (5, 6)]
+    return replace(story.with_refund(CLEAN, "rfn_1", 200), gateway=gateway(*given).gateway)
+
+
+@lie("I4", "ga_1 at 5: ")
+def more_was_refunded_than_captured() -> Evidence:
+    given = story.entry(5, "refund", "ga_1", "rfn_1", 601)
+    return replace(story.with_refund(CLEAN, "rfn_1", 601), gateway=gateway(given).gateway)
+
+
+@lie("I4", "ord_2 holds 2 authorisations", "I5")
+def two_authorisations_stand_at_once() -> Evidence:
+    return gateway(story.entry(6, "authorize", "ga_3", "ord_2"), less="void")
+
+
+@lie("I4", "the gateway's entry 5 is a authorize for ord_9, which is in no log")
+def the_gateway_charges_an_order_of_nobody() -> Evidence:
+    return gateway(story.entry(5, "authorize", "ga_9", "ord_9"))
+
+
+@lie("I4", "a capture of shp_9-1 that the log never learned of")
+def the_gateway_captured_for_a_shipment_of_nobody() -> Evidence:
+    both = (
+        story.entry(5, "authorize", "ga_9", "ord_9"),
+        story.entry(6, "capture", "ga_9", "shp_9-1"),
+    )
+    return gateway(*both)
+
+
+@lie("I4", "the gateway did capture-4 at 4 and at 5")
+def the_gateway_did_one_key_twice() -> Evidence:
+    again = {**story.entry(5, "capture", "ga_1", "shp_1-1", 0), "idempotency_key": "capture-4"}
+    return gateway(again)
+
+
+@lie("I4", "the gateway's entry 3 is numbered 4", "I5")
+def the_gateways_ledger_has_a_hole() -> Evidence:
+    return replace(CLEAN, gateway=[one for one in CLEAN.gateway or () if one["seq"] != 3])
+
+
+@lie("I4", "for ga_2, the gateway ('ord_1', 600)")
+def an_authorisation_is_of_another_order() -> Evidence:
+    ledger = [dict(one) for one in CLEAN.gateway or ()]
+    ledger[1]["reference"] = "ord_1"
+    return replace(CLEAN, gateway=ledger)
+
+
+@lie("I4", "ord_1 was charged in USD")
+def an_order_was_charged_in_another_currency() -> Evidence:
+    ledger = [dict(one) for one in CLEAN.gateway or ()]
+    ledger[0]["currency"] = "USD"
+    return replace(CLEAN, gateway=ledger)
+
+
+# --- I5 -----------------------------------------------------------------------------------
+
+
+@lie("I5", "ord_1 is completed: the gateway captured 0")
+def completed_and_not_captured() -> Evidence:
+    return replace(without("e10"), gateway=gateway(less="capture").gateway)
+
+
+@lie("I5", "ord_1 is completed: the gateway captured 599")
+def completed_and_captured_in_part() -> Evidence:
+    """Log and gateway agree on one penny too little."""
+    part = story.entry(4, "capture", "ga_1", "shp_1-1", 599)
+    found = story.changed(CLEAN, "e10", amount_minor=599)
+    return replace(found, gateway=gateway(part, less="capture").gateway)
+
+
+@lie("I5", "ord_2 is cancelled: the gateway keeps 600", "I4")
+def cancelled_and_captured() -> Evidence:
+    return gateway(story.entry(6, "capture", "ga_2", "shp_2-1"), less="void")
+
+
+@lie("I5", "ord_2 is cancelled: the gateway still holds ga_2")
+def cancelled_and_still_held() -> Evidence:
+    return gateway(less="void")
+
+
+@lie("I5", "the gateway captured 600, 100 were shipped", "I3")
+def the_whole_was_taken_and_nothing_was_shipped() -> Evidence:
+    """The order's word agrees with the gateway; the parcel was empty."""
+    return story.changed(CLEAN, "e8", lines=[])
+
+
+# --- I6 -----------------------------------------------------------------------------------
+
+
+def _second_parcel(owner: str, shipment: str) -> Evidence:
+    again = story.event(
+        "e30", "fulfillment.shipment_dispatched.v1", "fulfillment/ord_1", 4, "key:t",
+        fulfillment_order_id=owner, order_id="ord_1", shipment_id=shipment, lines=[],
+    )  # fmt: skip
+    label = {**(CLEAN.carrier or ())[0], "reference": shipment, "shipment_id": f"cs_{shipment}"}
+    carrier = [*(CLEAN.carrier or ()), label] if shipment != "shp_1-1" else CLEAN.carrier
+    return replace(story.told(CLEAN, again), carrier=carrier)
+
+
+@lie("I6", "ffo_1-1 was dispatched as shp_1-1, shp_1-2")
+def a_fulfillment_order_was_dispatched_twice() -> Evidence:
+    return _second_parcel("ffo_1-1", "shp_1-2")
+
+
+@lie("I6", "shp_1-1 is of ffo_1-1, ffo_1-2")
+def one_shipment_is_of_two_fulfillment_orders() -> Evidence:
+    return _second_parcel("ffo_1-2", "shp_1-1")
+
+
+@lie("I6", "ord_1 ln_1: 2 units were shipped", "I3", "I5")
+def more_was_shipped_than_ordered() -> Evidence:
+    return story.changed(CLEAN, "e8", lines=[{"line_id": "ln_1", "sku": "A", "quantity": 2}])
+
+
+@lie("I6", "2 live labels for shp_1-1")
+def a_label_was_bought_twice() -> Evidence:
+    first = (CLEAN.carrier or ())[0]
+    return replace(CLEAN, carrier=[first, {**first, "seq": 2, "shipment_id": "cs_2"}])
+
+
+@lie("I6", "shp_1-1 was dispatched without a label")
+def a_parcel_left_without_a_label() -> Evidence:
+    return replace(CLEAN, carrier=[])
+
+
+@lie("I6", "a label for shp_9-1, which is in no log")
+def a_label_was_bought_for_a_shipment_of_nobody() -> Evidence:
+    first = (CLEAN.carrier or ())[0]
+    stray = {**first, "seq": 2, "reference": "shp_9-1", "shipment_id": "cs_9"}
+    return replace(CLEAN, carrier=[first, stray])
+
+
+@lie("I6", "shp_1-7 was delivered and never dispatched")
+def a_parcel_arrived_that_never_left() -> Evidence:
+    return story.changed(CLEAN, "e11", shipment_id="shp_1-7")
+
+
+# --- I7 -----------------------------------------------------------------------------------
+
+
+@lie("I7", "ord_1 stands since notification.notification_sent.v1")
+def a_delivered_order_is_never_closed() -> Evidence:
+    return replace(without("e20"), require_settled=False)
+
+
+@lie("I7", "ord_3 stands since capture.order_placed.v1")
+def a_new_order_is_never_looked_at() -> Evidence:
+    found = story.plus(CLEAN, story.placed("e30", "ord_3", "k3"))
+    return replace(found, recipients={"rcp_1", "rcp_2", "rcp_3"}, require_settled=False)
+
+
+@lie("I7", "ord_1 stands since")
+def an_order_that_no_warehouse_wants_waits_for_ever() -> Evidence:
+    """Its only fulfillment order was refused, and nobody took it up again."""
+    refused = story.event(
+        "e8", "fulfillment.fulfillment_rejected.v1", "fulfillment/ord_1", 2, "key:s",
+        order_id="ord_1", fulfillment_order_id="ffo_1-1",
+    )  # fmt: skip
+    ids = ("e8", "e10", "e11", "e20", "e23", "e24", "e25", "e26")
+    found = story.with_events(CLEAN, [*without(*ids).events, refused])
+    mail = [m for m in CLEAN.mail or () if m["message_id"] in ("<msg_e5@shop>", "<msg_e15@shop>")]
+    return replace(found, mail=mail, gateway=gateway(less="capture").gateway, require_settled=False)
+
+
+@lie("I7", "res_2 still keeps 1 held of default/stock/A at main")
+def a_cancelled_order_keeps_its_stock() -> Evidence:
+    found = without("e16")
+    events = [replace(e, version=5) if e.event_id == "e9" else e for e in found.events]
+    told = {**story.levels(1, 1, 0)[0], "version": 5}
+    found = replace(story.with_events(CLEAN, events), stock={"A": {"locations": [told]}})
+    found = story.changed(found, "e6", levels=story.levels(2, 1, 1))
+    return story.changed(found, "e9", levels=story.levels(1, 1, 0))
+
+
+# --- I15 ----------------------------------------------------------------------------------
+
+
+def _answered(**changes: str | int) -> Evidence:
+    first = CLEAN.clients[0]
+    return replace(CLEAN, clients=[*CLEAN.clients, replace(first, **changes)])  # type: ignore[arg-type]  # fields of Posted
+
+
+@lie("I15", "key k1 got 2 different answers")
+def the_same_key_got_another_body() -> Evidence:
+    return _answered(body_sha256="b7")
+
+
+@lie("I15", "key k1 got 2 different answers")
+def the_same_key_got_another_status() -> Evidence:
+    return _answered(status=200)
+
+
+@lie("I15", "key k1 got 2 different answers", "I2")
+def the_same_key_got_another_order() -> Evidence:
+    return _answered(order_id="ord_2")
+
+
+# --- what is no event of ours -------------------------------------------------------------
+
+
+@lie("I9", "e10 (payment.payment_captured.v1) cannot be read: it says no amount_minor", "I4")
+def an_event_lacks_its_amount() -> Evidence:
+    lacking = data_of("e10", amount_minor=None)
+    events = [replace(e, data=lacking) if e.event_id == "e10" else e for e in CLEAN.events]
+    return story.with_events(CLEAN, events)
+
+
+@lie("I3", "the evidence makes no sense", "I5", "I6")
+def an_event_whose_lines_are_no_lines() -> Evidence:
+    return story.changed(CLEAN, "e2", lines="two of those")
