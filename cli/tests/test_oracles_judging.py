@@ -126,6 +126,30 @@ def test_a_name_is_found_as_json_escapes_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["to:Ada Buyer", "«Ada Buyer»", "Ada Buyer\u2013", "é Ada Buyer", "x=+442079460000;"]
+)
+def test_a_person_is_found_whatever_stands_around(text: str) -> None:
+    assert violated(replace(CLEAN, logs=[LogLine("capture.log:1", text)])) == ["I14"]
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "4111111111111111",
+        "4111-1111-1111-1111",
+        "378282246310005",
+        "3782 822463 10005",
+        "30569309025904",
+        "5555 5555 5555 4444",
+        "2223003122003222",
+    ],
+)
+def test_cards_of_every_brand_are_found_as_people_write_them(card: str) -> None:
+    line = LogLine("payment.log:1", f'{{"event": "refused", "said": "{card}"}}')
+    assert violated(replace(CLEAN, logs=[line])) == ["I14"]
+
+
+@pytest.mark.parametrize(
     ("source", "guarantees"),
     [
         ("bus", ["I9", "I10", "I11"]),

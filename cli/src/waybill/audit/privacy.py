@@ -12,6 +12,9 @@ LENGTH_MIN = 6
 """Shorter values say nothing about a person by themselves, and occur by chance."""
 
 _WORD = re.compile(r"\w+")
+_SEPARATORS = bytes(32 if at < 128 and not _WORD.match(chr(at)) else at for at in range(256))
+_MAY_BE_CARD = re.compile(r"[2-6]\d{3}(?:[ -]?\d){8}")
+"""What every card number begins with: most texts have none, and are done with at once."""
 _DIGITS = re.compile(r"(?<![\w.-])\d{4}(?:[ -]?\d{2,6}){2,4}(?![\w-])")
 _BRANDS = re.compile(
     r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d{2}|7[01]\d|720)\d{12}"
@@ -31,12 +34,11 @@ def i14_no_personal_data(evidence: Evidence) -> Finding:
     finding.looked("personal values looked for", len(canaries))
     by_word = _by_longest_word(canaries)
     for where, text in _texts(evidence, finding):
-        words = set(_WORD.findall(text))
-        for word in words & by_word.keys():
+        for word in _words(text) & by_word.keys():
             if any(value in text for value in by_word[word]):
                 finding.violations.append(f"{where} holds personal data")
                 break
-        if any(_is_card_number(found) for found in _DIGITS.findall(text)):
+        if _MAY_BE_CARD.search(text) and any(map(_is_card_number, _DIGITS.findall(text))):
             finding.violations.append(f"{where} holds what looks like a card number")
     _erased_is_gone(evidence, finding)
     return finding
@@ -59,7 +61,8 @@ def _texts(evidence: Evidence, finding: Finding) -> Iterator[tuple[str, str]]:
     for event in evidence.events:
         yield f"event {event.event_id}", _whole(event)
     for message in evidence.bus or ():
-        if evidence.stored.get(message.event.event_id) != message.event:
+        kept = evidence.stored.get(message.event.event_id)
+        if kept is not message.event and kept != message.event:
             yield f"message {message.place}", _whole(message.event)
     for line in evidence.logs or ():
         finding.looked("log lines")
@@ -71,13 +74,20 @@ def _whole(event: Recorded) -> str:
     return f"{event.data} {event.key} {event.causation_id} {event.actor}"
 
 
-def _by_longest_word(canaries: Iterable[str]) -> Mapping[str, Sequence[str]]:
+def _words(text: str) -> set[bytes]:
+    """The words of a text. What is ASCII, as nearly all is, takes half the time this way."""
+    if text.isascii():
+        return set(text.encode().translate(_SEPARATORS).split())
+    return {word.encode() for word in _WORD.findall(text)}
+
+
+def _by_longest_word(canaries: Iterable[str]) -> Mapping[bytes, Sequence[str]]:
     """Each value, as it is and as JSON escapes it, under its longest word.
 
     A text is searched for a value only if it has that word: thousands of values against hundreds
     of thousands of texts stay a matter of seconds.
     """
-    found: dict[str, list[str]] = defaultdict(list)
+    found: dict[bytes, list[str]] = defaultdict(list)
     for value in canaries:
         for written in {
             value,
@@ -85,7 +95,7 @@ def _by_longest_word(canaries: Iterable[str]) -> Mapping[str, Sequence[str]]:
             json.dumps(value, ensure_ascii=False)[1:-1],
         }:
             if words := _WORD.findall(written):
-                found[max(words, key=len)].append(written)
+                found[max(words, key=len).encode()].append(written)
     return found
 
 
