@@ -150,6 +150,13 @@ class Bus(Protocol):
         """First kept offset and next offset to be written, for every partition."""
         ...
 
+    async def cut(self, firsts: Mapping[Partition, int]) -> None:
+        """Forget what stands before these offsets; numbers are not given again. For operators.
+
+        A reader that stands before them is told BusTruncated.
+        """
+        ...
+
     async def ping(self) -> None:
         """Return when the bus answers; raises BusUnavailable when it does not in two seconds."""
         ...

@@ -39,6 +39,8 @@ TRIES = 3
 BACKOFF_S = 0.05
 BACKOFF_S_MAX = 2.0
 ASSIGN_S = 30.0
+OWNERSHIP_S = 5.0
+"""How often a consumer looks whether what the bus calls its own is still so in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ class _Sorted:
     marks: dict[str, int] = field(default_factory=dict)
     park: list[Parked] = field(default_factory=list)
     duplicates: int = 0
+
+
+class FencedOff(Exception):
+    """What the bus still calls ours is owned anew, or was moved, in the store: begin again."""
 
 
 class EventConsumer:
@@ -93,6 +99,8 @@ class EventConsumer:
         self._strict = strict
         self._epochs: dict[Partition, int] = {}
         self._unassigned: Exception | None = None
+        self._fenced: set[Partition] = set()
+        self._suspects: frozenset[Partition] = frozenset()
 
     async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Take ownership: our new epoch fences off whoever read these before.
@@ -107,6 +115,7 @@ class EventConsumer:
             self._unassigned = error
             raise
         self._epochs.update({partition: own.epoch for partition, own in owned.items()})
+        self._fenced.difference_update(partitions)
         return {partition: own.next_offset for partition, own in owned.items()}
 
     async def _take(self, partitions: Sequence[Partition]) -> Mapping[Partition, Ownership]:
@@ -121,10 +130,16 @@ class EventConsumer:
     async def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._epochs.pop(partition, None)
+        self._fenced.difference_update(partitions)
 
     async def run(self) -> None:
-        """Consume until stopping. Fails when bus or store stay away: start it again."""
+        """Consume until stopping. Fails when bus or store stay away: start it again.
+
+        Fails too when its positions were moved under it, as after a bus was lost: started again
+        it takes them as they are.
+        """
         self._unassigned = None
+        look_s = self._clock() + OWNERSHIP_S
         consumer = await self._bus.consumer(self._name, self._topics, self)
         try:
             while not self._stopping:
@@ -144,9 +159,34 @@ class EventConsumer:
                 if batch:
                     await self.take(batch)
                     await self._acknowledge(consumer, batch)
+                if self._clock() >= look_s:
+                    await self._look_at_ownership()
+                    look_s = self._clock() + OWNERSHIP_S
         finally:
             self._epochs.clear()
+            self._fenced.clear()
             await consumer.close()
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _look_at_ownership(self) -> None:
+        """Patient for one look: while a rebalance is under way, the store knows first.
+
+        Raises:
+            FencedOff: the bus did not tell of it since the last look.
+        """
+        if lost := self._suspects & self._fenced:
+            raise FencedOff(f"{len(lost)} partitions are not ours in the store")
+        try:
+            async with self._store.transaction() as transaction:
+                still = {p: Advance(epoch, 0) for p, epoch in self._epochs.items()}
+                owned = await transaction.inbox.advance(self._name, still)
+        except TRANSIENT:
+            return
+        self._fenced |= still.keys() - owned.keys()
+        self._suspects = frozenset(self._fenced)
 
     async def _acknowledge(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
         ends = {delivery.partition: delivery.offset + 1 for delivery in batch}
@@ -222,6 +262,7 @@ class EventConsumer:
         for partition in moves.keys() - before.keys():
             log.warning("fenced off", partition=partition)
             self._epochs.pop(partition, None)
+            self._fenced.add(partition)
         lost = sum(delivery.partition not in before for delivery in batch)
         metrics.CONSUMED.labels(outcome="fenced").inc(lost)
         return [

@@ -55,6 +55,14 @@ class Streams(Protocol):
 
     async def outbox_backlog(self) -> Backlog: ...
 
+    async def unpublish(self) -> int:
+        """Name every event as still to be sent, before all that waits; answers how many.
+
+        For a bus that was lost. Only for the holder of the relay's leadership: what a relay has
+        in hand would come between. May be told again before all is sent.
+        """
+        ...
+
     def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
         """Every event of the store (or of one category), each stream in order, from its first."""
         ...
@@ -93,6 +101,13 @@ class Inbox(Protocol):
 
     async def mark(self, consumer: str, versions: Mapping[str, int]) -> None:
         """These versions were taken; never goes back."""
+        ...
+
+    async def restart(self, consumer: str, offsets: Mapping[Partition, int]) -> None:
+        """Have every consumer here that has read these partitions, and this one, start there.
+
+        Marks stay, so that what was taken is known; owners of before are fenced off.
+        """
         ...
 
     async def forget(self, consumer: str) -> None:

@@ -64,14 +64,17 @@ class Store(Protocol):
         """Call after each commit of this process that appended or scheduled; must not block."""
         ...
 
-    def leadership(self, name: str) -> AbstractAsyncContextManager[bool]:
+    def leadership(self, name: str, *, insist_s: float = 0.0) -> AbstractAsyncContextManager[bool]:
         """Whether this process alone holds the name, for as long as the context is open.
 
         Held on a connection of its own; lost with it (then the next `still_leader` is False).
+        `insist_s`: ask the holder to give way, and wait so long for it: for operators.
         """
         ...
 
-    async def still_leader(self, name: str) -> bool: ...
+    async def still_leader(self, name: str) -> bool:
+        """False when the name is lost, or, within two seconds, when somebody insists on it."""
+        ...
 
     async def ping(self) -> None:
         """Return when the store answers and its schema is at head; StoreUnavailable otherwise."""

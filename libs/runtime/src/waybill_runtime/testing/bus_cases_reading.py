@@ -73,6 +73,20 @@ class ReadingCases:
             ends.append(sum(end for _, end in (await bus.bounds([topic])).values()))
         assert ends == [10, 20, 30]
 
+    async def test_what_is_cut_off_is_gone_and_its_numbers_are_not_given_again(
+        self, harness: BusHarness
+    ) -> None:
+        bus, topic, producer = await harness.producer()
+        await producer.send(numbered(topic, 10, keys=1))
+        partition = await harness.only_partition(bus, topic)
+        await bus.cut({partition: 6})
+        assert (await bus.bounds([topic]))[partition] == (6, 10)
+        assert [delivery.offset for delivery in await bus.read(partition, 0, 100)] == [6, 7, 8, 9]
+        await bus.cut({partition: 10})
+        assert (await bus.bounds([topic]))[partition] == (10, 10)
+        await producer.send(numbered(topic, 1, keys=1, start=10))
+        assert [delivery.offset for delivery in await bus.read(partition, 0, 100)] == [10]
+
     async def test_bounds_are_of_the_topics_asked_for(self, harness: BusHarness) -> None:
         bus, (first, second) = await harness.topics(2)
         await (await bus.producer()).send(numbered(second, 5))

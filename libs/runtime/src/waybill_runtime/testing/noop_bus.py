@@ -26,6 +26,9 @@ class NoopBus:
     async def bounds(self, topics: Sequence[str]) -> Mapping[Partition, tuple[int, int]]:
         return {}
 
+    async def cut(self, firsts: Mapping[Partition, int]) -> None:
+        """Nothing is forgotten."""
+
     async def ping(self) -> None:
         """All is well."""
 

@@ -27,6 +27,9 @@ class NoopStreams:
     async def outbox_backlog(self) -> stored.Backlog:
         return _NOTHING
 
+    async def unpublish(self) -> int:
+        return 0
+
     async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
         nothing: tuple[Recorded, ...] = ()
         for event in nothing:
@@ -57,6 +60,9 @@ class NoopInbox:
 
     async def mark(self, consumer: str, versions: Mapping[str, int]) -> None:
         """Nothing is marked."""
+
+    async def restart(self, consumer: str, offsets: Mapping[Partition, int]) -> None:
+        """Nobody stood anywhere."""
 
     async def forget(self, consumer: str) -> None:
         """Nothing was known."""
@@ -195,7 +201,7 @@ class NoopStore:
         """Nobody is told."""
 
     @contextlib.asynccontextmanager
-    async def leadership(self, name: str) -> AsyncIterator[bool]:
+    async def leadership(self, name: str, *, insist_s: float = 0.0) -> AsyncIterator[bool]:
         yield False
 
     async def still_leader(self, name: str) -> bool:

@@ -40,8 +40,8 @@ DETAILED: Final = ("consumer.apply", "jobs.claim", "jobs.record", "jobs.put_off"
 """Sites that stand for many actions: the topics applied, or the kinds of the jobs, are added."""
 
 _WRITES: Final[Mapping[str, frozenset[str]]] = {
-    "streams": frozenset({"append", "published"}),
-    "inbox": frozenset({"take", "advance", "mark", "forget"}),
+    "streams": frozenset({"append", "published", "unpublish"}),
+    "inbox": frozenset({"take", "advance", "mark", "restart", "forget"}),
     "jobs": frozenset({"schedule", "cancel", "finish", "retry"}),
     "documents": frozenset({"put", "drop", "switch_generation", "drop_generation"}),
     "answers": frozenset({"keep"}),
@@ -123,13 +123,13 @@ class WatchedStore:
     def on_commit(self, listener: Callable[[Committed], None]) -> None:
         self.inner.on_commit(listener)
 
-    def leadership(self, name: str) -> AbstractAsyncContextManager[bool]:
-        return self._leadership(f"{self._service}/{_site()} leadership", name)
+    def leadership(self, name: str, *, insist_s: float = 0.0) -> AbstractAsyncContextManager[bool]:
+        return self._leadership(f"{self._service}/{_site()} leadership", name, insist_s)
 
     @asynccontextmanager
-    async def _leadership(self, label: str, name: str) -> AsyncIterator[bool]:
+    async def _leadership(self, label: str, name: str, insist_s: float) -> AsyncIterator[bool]:
         await self._hook(Point(label, "before", StoreUnavailable))
-        async with self.inner.leadership(name) as leads:
+        async with self.inner.leadership(name, insist_s=insist_s) as leads:
             if leads:
                 await self._hook(Point(label, "after", StoreUnavailable))
             yield leads
@@ -231,6 +231,9 @@ class WatchedBus:
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[Partition, tuple[int, int]]:
         return await self.inner.bounds(topics)
+
+    async def cut(self, firsts: Mapping[Partition, int]) -> None:
+        await self.inner.cut(firsts)
 
     async def ping(self) -> None:
         await self.inner.ping()

@@ -140,6 +140,25 @@ class InboxCases:
         async with store.reading() as reading:
             assert await reading.inbox.seen("payment", [ORDER, OTHER]) == {ORDER: 5, OTHER: 1}
 
+    async def test_a_restart_places_every_consumer_and_keeps_its_marks(
+        self, harness: StoreHarness
+    ) -> None:
+        store = await harness.open()
+        old = (await owned(store, P0)).epoch
+        await _advance(store, old, 9)
+        await _mark(store, "payment", **{ORDER: 3})
+        await owned(store, P1, "tracking")
+        async with store.transaction() as transaction:
+            await transaction.inbox.restart("payment", {P0: 4, P1: 2})
+        assert await _advance(store, old, 5) is None
+        again = await owned(store, P0)
+        assert (again.next_offset, again.epoch > old) == (4, True)
+        assert (await owned(store, P1)).next_offset == 2
+        assert (await owned(store, P1, "tracking")).next_offset == 2
+        async with store.reading() as reading:
+            assert await reading.inbox.seen("payment", [ORDER]) == {ORDER: 3}
+            assert P0 not in await reading.inbox.positions("tracking")
+
     async def test_a_forgotten_consumer_starts_again_and_stays_fenced(
         self, harness: StoreHarness
     ) -> None:

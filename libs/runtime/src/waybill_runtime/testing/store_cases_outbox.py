@@ -56,6 +56,22 @@ class OutboxCases:
             pass
         assert [row.event.stream for row in await waiting(store)] == [ORDER]
 
+    async def test_what_is_unpublished_stands_before_what_waits_each_stream_from_its_first(
+        self, harness: StoreHarness
+    ) -> None:
+        store = await harness.open()
+        await append(store, write(ORDER, 0, 3), write(OTHER, 0, 2))
+        async with store.transaction() as transaction:
+            sent = [row.position for row in await transaction.streams.unpublished(10)][:4]
+            await transaction.streams.published(sent)
+        for _ in range(2):
+            async with store.transaction() as transaction:
+                assert await transaction.streams.unpublish() == 5
+        await append(store, write(ORDER, 3))
+        found = [(row.event.stream, row.event.version) for row in await waiting(store)]
+        assert found[:5] == [(ORDER, 1), (ORDER, 2), (ORDER, 3), (OTHER, 1), (OTHER, 2)]
+        assert found[5:] == [(OTHER, 2), (ORDER, 4)]
+
     async def test_a_limit_takes_the_first(self, harness: StoreHarness) -> None:
         store = await harness.open()
         await append(store, write(ORDER, 0, 5))

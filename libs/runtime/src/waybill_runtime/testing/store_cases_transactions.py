@@ -254,6 +254,33 @@ class LeadershipCases:
         assert not await one.still_leader("relay")
         await _leads_in_time(other, harness.patience_s)
 
+    async def test_who_insists_is_given_way_and_gets_the_name(self, harness: StoreHarness) -> None:
+        one, other = await harness.open(), await harness.open()
+
+        begun = asyncio.Event()
+
+        async def lead_until_asked() -> bool:
+            async with one.leadership("relay") as leads:
+                begun.set()
+                while await one.still_leader("relay"):  # noqa: ASYNC110 - another process's wish
+                    await asyncio.sleep(0.05)
+                return leads
+
+        async def insist() -> tuple[bool, bool, bool]:
+            await begun.wait()
+            async with other.leadership("relay") as quietly:
+                undisturbed = await one.still_leader("relay")
+            async with other.leadership("relay", insist_s=harness.patience_s) as insisting:
+                return quietly, undisturbed, insisting
+
+        led, told = await asyncio.gather(lead_until_asked(), insist())
+        assert (led, told) == (True, (False, True, True))
+
+    async def test_who_insists_in_vain_is_told_so(self, harness: StoreHarness) -> None:
+        one, other = await harness.open(), await harness.open()
+        async with one.leadership("relay") as leads, other.leadership("relay", insist_s=0.2) as no:
+            assert (leads, no) == (True, False)
+
     async def test_leadership_ends_with_its_process(self, harness: StoreHarness) -> None:
         one, other = await harness.open(), await harness.open()
         async with one.leadership("relay") as leads:

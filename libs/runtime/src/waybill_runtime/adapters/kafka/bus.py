@@ -76,6 +76,10 @@ class KafkaBus:
         self._check_open()
         return await self._reader.bounds(topics)
 
+    async def cut(self, firsts: Mapping[Partition, int]) -> None:
+        self._check_open()
+        await bus_reader.cut(self._bootstrap, firsts)
+
     async def ping(self) -> None:
         self._check_open()
         await self._reader.ping(_PING_S)

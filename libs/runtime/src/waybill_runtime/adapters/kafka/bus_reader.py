@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from waybill_runtime.adapters.kafka import clients
 from waybill_runtime.adapters.kafka.bus_consumer import delivery_of
@@ -136,3 +136,27 @@ async def _have_leaders(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> bo
         if len(partitions) != PARTITIONS:
             raise ValueError(f"{topic['topic']} has {len(partitions)} partitions, not {PARTITIONS}")
     return True
+
+
+async def cut(bootstrap: str, firsts: Mapping[Partition, int]) -> None:
+    """Delete the records before these offsets.
+
+    Raises:
+        BusUnavailable: refused, or not in time.
+    """
+    places = {
+        TopicPartition(partition.topic, partition.number): RecordsToDelete(first)
+        for partition, first in firsts.items()
+        if first > 0
+    }
+    if not places:
+        return
+    admin = clients.new_admin(bootstrap)
+    await clients.started(admin)
+    try:
+        async with asyncio.timeout(_TOPICS_S):
+            await admin.delete_records(places)
+    except clients.FAILURES as error:
+        raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+    finally:
+        await asyncio.shield(clients.discard(admin))

@@ -91,6 +91,7 @@ class MemoryBroker:
         self.lease_s = lease_s
         self.faults: Faults = faults or NoFaults()
         self._logs: dict[Partition, list[Delivery]] = {}
+        self._firsts: dict[Partition, int] = {}
         self._groups: dict[str, _Group] = {}
         self._lives: dict[str, int] = {}
         self._waiters: dict[asyncio.Future[None], None] = {}
@@ -144,7 +145,21 @@ class MemoryBroker:
         log.append(Delivery(message=message, partition=partition, offset=len(log)))
 
     def slice(self, partition: Partition, offset: int, limit: int) -> list[Delivery]:
-        return self._logs.get(partition, [])[offset : offset + limit]
+        start = max(offset, self._firsts.get(partition, 0))
+        return self._logs.get(partition, [])[start : start + limit]
+
+    def cut(self, firsts: Mapping[Partition, int]) -> None:
+        """Hand out nothing before these offsets any more."""
+        self._firsts.update({p: max(at, self._firsts.get(p, 0)) for p, at in firsts.items()})
+
+    def first(self, partition: Partition) -> int:
+        return self._firsts.get(partition, 0)
+
+    def lose(self) -> None:
+        """A disaster: every message is gone, and offsets begin at 0 again."""
+        self._logs = {partition: [] for partition in self._logs}
+        self._firsts.clear()
+        self.wake()
 
     def ends(self, topics: Collection[str]) -> dict[Partition, int]:
         return {p: len(log) for p, log in self._logs.items() if p.topic in topics}

@@ -54,7 +54,12 @@ class MemoryBus:
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[Partition, tuple[int, int]]:
         await self.enter("bounds")
-        return {partition: (0, end) for partition, end in self._broker.ends(topics).items()}
+        ends = self._broker.ends(topics)
+        return {partition: (self._broker.first(partition), end) for partition, end in ends.items()}
+
+    async def cut(self, firsts: Mapping[Partition, int]) -> None:
+        await self.enter("cut")
+        self._broker.cut(firsts)
 
     async def ping(self) -> None:
         await self.enter("ping")
@@ -174,6 +179,9 @@ class MemoryConsumer:
 
     def _collect(self, max_messages: int) -> list[Delivery]:
         self._turn += 1
+        for partition, position in list(self._holdings.positions.items()):
+            if position < (first := self._broker.first(partition)):
+                self._holdings.halt(partition, position, first)
         shares = self._holdings.shares(self._broker.ends(self._topics), max_messages, self._turn)
         batch = [
             delivery

@@ -59,6 +59,16 @@ class MemoryInbox:
             before = self._marks.get((consumer, source)) or 0
             self._marks.put((consumer, source), max(before, version))
 
+    async def restart(self, consumer: str, offsets: Mapping[Partition, int]) -> None:
+        await self._session.writes("inbox.restart")
+        known = {owner for (owner, partition), _ in self._positions.items() if partition in offsets}
+        for partition, offset in offsets.items():
+            for owner in sorted(known | {consumer}):
+                held = self._positions.get((owner, partition))
+                if held is not None or owner == consumer:
+                    epoch = held.epoch + 1 if held is not None else 1
+                    self._positions.put((owner, partition), Ownership(epoch, offset))
+
     async def forget(self, consumer: str) -> None:
         await self._session.writes("inbox.forget")
         for owner, source in [key for key, _ in self._marks.items() if key[0] == consumer]:

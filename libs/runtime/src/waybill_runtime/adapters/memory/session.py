@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from datetime import datetime
 from typing import NoReturn, Protocol
 
@@ -42,6 +43,7 @@ class MemoryDatabase:
         self.clock = clock
         self.rows = Rows()
         self.leaders: dict[str, tuple[object, object]] = {}
+        self.insisting: Counter[str] = Counter()
         self.sequence = itertools.count(1)
         self._lock = asyncio.Lock()
         self._holder: object | None = None

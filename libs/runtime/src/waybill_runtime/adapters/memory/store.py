@@ -81,10 +81,12 @@ class MemoryStore:
         self._listeners.append(listener)
 
     @contextlib.asynccontextmanager
-    async def leadership(self, name: str) -> AsyncIterator[bool]:
+    async def leadership(self, name: str, *, insist_s: float = 0.0) -> AsyncIterator[bool]:
         self._check_here()
         await asyncio.sleep(0)
         leaders, term = self._database.leaders, (self, object())
+        if name in leaders and insist_s:
+            await self._insist(name, insist_s)
         is_ours = name not in leaders
         if is_ours:
             leaders[name] = term
@@ -97,7 +99,7 @@ class MemoryStore:
     async def still_leader(self, name: str) -> bool:
         await asyncio.sleep(0)
         term = self._database.leaders.get(name)
-        return term is not None and term[0] is self
+        return term is not None and term[0] is self and not self._database.insisting[name]
 
     async def ping(self) -> None:
         self._check_here()
@@ -105,6 +107,17 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._end("the store was closed")
+
+    async def _insist(self, name: str, insist_s: float) -> None:
+        """Wait until the name is free, as its holder sees."""
+        self._database.insisting[name] += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(insist_s):
+                    while name in self._database.leaders:  # noqa: ASYNC110 - another process's
+                        await asyncio.sleep(0.05)
+        finally:
+            self._database.insisting[name] -= 1
 
     async def _begin(self, session: Session) -> None:
         self._check_here()

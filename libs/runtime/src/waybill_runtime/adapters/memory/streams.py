@@ -14,6 +14,10 @@ SCAN = 1_000
 _NEW = StreamRow(0, None, 0)
 
 
+def _place(entry: tuple[int, OutboxRow]) -> int:
+    return entry[0]
+
+
 class MemoryStreams:
     """`Streams` in memory."""
 
@@ -41,7 +45,7 @@ class MemoryStreams:
         await self._session.reads("streams.unpublished")
         return [
             stored.Unpublished(position, row.event)
-            for position, row in islice(self._tables.outbox.items(), limit)
+            for position, row in islice(sorted(self._tables.outbox.items(), key=_place), limit)
         ]
 
     async def published(self, positions: Sequence[int]) -> None:
@@ -58,6 +62,17 @@ class MemoryStreams:
             return stored.Backlog(0, 0.0)
         oldest_s = (self._session.now - min(waiting)).total_seconds()
         return stored.Backlog(len(waiting), max(0.0, oldest_s))
+
+    async def unpublish(self) -> int:
+        await self._session.writes("streams.unpublish")
+        outbox = self._tables.outbox
+        for position, _ in [entry for entry in outbox.items() if entry[0] < 0]:
+            outbox.drop(position)
+        events = sorted(self._tables.events.values(), key=lambda e: (e.stream, e.version))
+        for position, event in enumerate(events, start=-len(events)):
+            outbox.put(position, OutboxRow(event, self._session.now))
+        self._session.appended = True
+        return len(events)
 
     async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
         after = ""

@@ -29,6 +29,11 @@ SELECT topic, number FROM unnest($1::text[]) AS topic, generate_series(0, $2::in
 ON CONFLICT DO NOTHING
 """
 
+_CUT = """/* bus.cut */
+DELETE FROM bus_log WHERE topic = $1 AND partition = $2 AND "offset" < $3
+"""
+_CUT_AT_ONCE = 5_000
+
 _BOUNDS = """/* bus.bounds */
 SELECT p.topic, p.partition, p.next_offset, coalesce(
          (SELECT l."offset" FROM bus_log l
@@ -86,6 +91,15 @@ class PostgresBus:
             Partition(row["topic"], row["partition"]): (row["first"], row["next_offset"])
             for row in rows
         }
+
+    async def cut(self, firsts: Mapping[Partition, int]) -> None:
+        bounds = await self.bounds(sorted({partition.topic for partition in firsts}))
+        for partition, first in sorted(firsts.items()):
+            at, end = bounds[partition]
+            while at < min(first, end):
+                at = min(at + _CUT_AT_ONCE, first)
+                async with self._database.connection() as connection:
+                    await connection.execute(_CUT, *partition, at)
 
     async def ping(self) -> None:
         try:

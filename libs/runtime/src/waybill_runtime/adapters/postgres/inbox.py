@@ -53,6 +53,19 @@ ON CONFLICT (consumer, source) DO UPDATE SET version = excluded.version
  WHERE excluded.version > i.version
 """
 
+RESTART = """/* inbox.restart */
+INSERT INTO consumer_position AS p (consumer, topic, number, epoch, next_offset)
+SELECT c.consumer, w.topic, w.number, 1, w.next_offset
+  FROM unnest($2::text[], $3::int[], $4::bigint[]) AS w (topic, number, next_offset)
+ CROSS JOIN LATERAL (
+    SELECT $1 AS consumer UNION
+    SELECT k.consumer FROM consumer_position k WHERE k.topic = w.topic AND k.number = w.number
+ ) c
+ ORDER BY c.consumer COLLATE "C", w.topic COLLATE "C", w.number
+ON CONFLICT (consumer, topic, number)
+DO UPDATE SET epoch = p.epoch + 1, next_offset = excluded.next_offset
+"""
+
 # Epochs go on growing, so that an owner from before stays fenced off.
 FORGET = """/* inbox.forget */
 WITH marks AS (DELETE FROM inbox WHERE consumer = $1)
@@ -108,6 +121,11 @@ class PostgresInbox:
         if versions:
             sources, numbers = list(versions), list(versions.values())
             await self._session.write(MARK, consumer, sources, numbers)
+
+    async def restart(self, consumer: str, offsets: Mapping[Partition, int]) -> None:
+        if offsets:
+            topics, numbers = [p.topic for p in offsets], [p.number for p in offsets]
+            await self._session.write(RESTART, consumer, topics, numbers, list(offsets.values()))
 
     async def forget(self, consumer: str) -> None:
         await self._session.write(FORGET, consumer)

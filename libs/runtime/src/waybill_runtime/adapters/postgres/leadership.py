@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Row
 
 CHECK_S = 2.0
+GIVE_WAY_S = 1.0
+"""How often a holder looks whether somebody insists on its name."""
 _TRY = "SELECT pg_try_advisory_lock($1)"
+_WAIT = "SELECT pg_advisory_lock($1)"
+
+# This session holds one advisory lock. Others only try for it; who waits for it insists.
+_UNDISPUTED = """/* leadership: nobody waits for what this session holds */
+SELECT NOT EXISTS (
+  SELECT FROM pg_locks held
+    JOIN pg_locks waits USING (locktype, database, classid, objid, objsubid)
+   WHERE held.pid = pg_backend_pid() AND held.granted AND locktype = 'advisory'
+     AND NOT waits.granted)
+"""
 
 
 class Leaderships:
@@ -29,10 +41,11 @@ class Leaderships:
         self._dsn = dsn
         self._name = f"{name} leadership"
         self._held: dict[str, asyncpg.Connection[Row]] = {}
+        self._look_s: dict[str, float] = {}
 
     @contextlib.asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[bool]:
-        """Whether the name is ours; given back on leaving.
+    async def hold(self, name: str, insist_s: float = 0.0) -> AsyncIterator[bool]:
+        """Whether the name is ours; given back on leaving. `insist_s`: wait so long for it.
 
         Raises:
             StoreUnavailable: nobody can say.
@@ -40,6 +53,8 @@ class Leaderships:
         connection = await self._connect()
         try:
             is_ours = await self._try(connection, name)
+            if not is_ours and insist_s:
+                is_ours = await self._insist(connection, name, insist_s)
             if is_ours:
                 self._held[name] = connection
             yield is_ours
@@ -54,13 +69,17 @@ class Leaderships:
         connection = self._held.get(name)
         if connection is None or connection.is_closed():
             return False
+        now_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(CHECK_S):
-                await connection.execute("SELECT 1")
+                if now_s < self._look_s.get(name, 0.0):
+                    await connection.execute("SELECT 1")
+                    return True
+                self._look_s[name] = now_s + GIVE_WAY_S
+                return bool(await connection.fetchval(_UNDISPUTED))
         except (asyncpg.PostgresError, *GONE):
             connection.terminate()
             return False
-        return True
 
     async def close(self) -> None:
         for connection in self._held.values():
@@ -72,6 +91,25 @@ class Leaderships:
             return await connections.dedicated(self._dsn, name=self._name)
         except (asyncpg.PostgresError, *GONE) as error:
             raise translated(error) from error
+
+    async def _insist(
+        self, connection: "asyncpg.Connection[Row]", name: str, insist_s: float
+    ) -> bool:
+        """Stand in the queue for the name, in waits that the session's lock time-out ends."""
+        key = lock_key("leadership", name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(insist_s):
+                while True:
+                    try:
+                        await connection.execute(_WAIT, key)
+                    except asyncpg.LockNotAvailableError:
+                        continue
+                    except (asyncpg.PostgresError, *GONE) as error:
+                        if isinstance(error, TimeoutError):
+                            raise
+                        raise translated(error) from error
+                    return True
+        return False
 
     async def _try(self, connection: "asyncpg.Connection[Row]", name: str) -> bool:
         try:

@@ -117,8 +117,10 @@ class PostgresStore:
     def on_commit(self, listener: Callable[[stored.Committed], None]) -> None:
         self._listeners.append(listener)
 
-    def leadership(self, name: str) -> contextlib.AbstractAsyncContextManager[bool]:
-        return self._leaderships.hold(name)
+    def leadership(
+        self, name: str, *, insist_s: float = 0.0
+    ) -> contextlib.AbstractAsyncContextManager[bool]:
+        return self._leaderships.hold(name, insist_s)
 
     async def still_leader(self, name: str) -> bool:
         return await self._leaderships.still_held(name)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Row, Session
 
 SCAN = 1_000
+UNPUBLISH_AT_ONCE = 20_000
+UNPUBLISH_FROM = -(2**40)
+"""Below 0 there is room for more events than any store holds."""
 
 _EVENT = """e.event_id, e.type, e.stream, e.version, e.tenant, e.topic, e.key, e.occurred_at,
        e.causation_id, e.correlation_id, e.actor, e.origin, e.data"""
@@ -109,6 +112,25 @@ SELECT count(*) AS count,
   FROM outbox
 """
 
+# What a lost bus has to be given again stands before all that waits, in positions below 0: a page
+# at a time in the order of the key, which needs no sort.
+FORGET_UNPUBLISHED = """/* streams.unpublish: what was named before and not sent yet */
+DELETE FROM outbox WHERE position < 0
+"""
+
+UNPUBLISH = """/* streams.unpublish */
+WITH page AS (
+  SELECT stream, version FROM events
+   WHERE (stream, version) > ($1::text, $2::bigint)
+   ORDER BY stream, version LIMIT $3
+), named AS (
+  INSERT INTO outbox (position, stream, version) OVERRIDING SYSTEM VALUE
+  SELECT $4 + row_number() OVER (ORDER BY stream, version) - 1, stream, version FROM page
+)
+SELECT stream, version, count(*) OVER () AS count FROM page
+ ORDER BY stream DESC, version DESC LIMIT 1
+"""
+
 SCAN_ALL = f"""/* streams.scan */
 SELECT {_EVENT}
   FROM events e WHERE (e.stream, e.version) > ($1::text, $2::bigint)
@@ -169,6 +191,17 @@ class PostgresStreams:
     async def outbox_backlog(self) -> stored.Backlog:
         (row,) = await self._session.read(OUTBOX_BACKLOG)
         return stored.Backlog(row["count"], max(0.0, row["oldest_s"] or 0.0))
+
+    async def unpublish(self) -> int:
+        await self._session.write(FORGET_UNPUBLISHED)
+        stream, version, named = "", 0, 0
+        while rows := await self._session.write(
+            UNPUBLISH, stream, version, UNPUBLISH_AT_ONCE, UNPUBLISH_FROM + named
+        ):
+            stream, version = rows[0]["stream"], rows[0]["version"]
+            named += rows[0]["count"]
+        self._session.appended = True
+        return named
 
     async def scan(self, category: str | None = None) -> AsyncIterator[Recorded]:
         stream, version = "", 0
