@@ -10,6 +10,7 @@ from typing import Literal
 
 from waybill import home as homes
 from waybill import plan, ports
+from waybill.embedded import server
 from waybill.embedded.account import Account
 
 SERVICES = ("capture", "inventory", "payment", "fulfillment", "notification", "tracking")
@@ -58,6 +59,8 @@ class Chosen:
     databases: Mapping[str, str]
     """DSN by role: each service, `bus`, their owners; and `postgres` for the superuser."""
     bootstrap: str = ""
+    through: Mapping[str, int] = field(default_factory=dict)
+    """Ports of relays that stand between a service and what it asks, by `<service>.<what>`."""
 
 
 class Secrets:
@@ -155,9 +158,9 @@ class Shop:
         fields = {
             "HOST": ports.HOST,
             "PORT": str(self._ports[name]),
-            "DATABASE_URL": self._chosen.databases[name],
+            "DATABASE_URL": self._through(f"{name}.database", self._chosen.databases[name]),
             "BUS": self._chosen.bus,
-            "BUS_DATABASE_URL": self._chosen.databases["bus"],
+            "BUS_DATABASE_URL": self._through(f"{name}.bus", self._chosen.databases["bus"]),
             "KAFKA_BOOTSTRAP": self._chosen.bootstrap,
             "KEY_PEPPER": self._secrets.get("key-pepper"),
             **self._own_fields(name),
@@ -173,9 +176,9 @@ class Shop:
                     "PUBLIC_TRACKING_URL": self.url("tracking"),
                 }
             case "payment":
-                return self._partner("gateway")
+                return self._partner("gateway", name)
             case "fulfillment":
-                return self._partner("carrier") | peer
+                return self._partner("carrier", name) | peer
             case "notification":
                 return peer | {
                     "SMTP_HOST": ports.HOST,
@@ -185,10 +188,15 @@ class Shop:
             case _:
                 return {}
 
-    def _partner(self, name: str) -> dict[str, str]:
+    def _through(self, link: str, url: str) -> str:
+        """The same URL, on the port of the relay that stands in between, if one does."""
+        port = self._chosen.through.get(link)
+        return url if port is None else server.at(url, port)
+
+    def _partner(self, name: str, asker: str) -> dict[str, str]:
         """How a service reaches a sandbox, and how the sandbox signs what it calls back."""
         return {
-            f"{name.upper()}_URL": self.url(name),
+            f"{name.upper()}_URL": self._through(f"{asker}.{name}", self.url(name)),
             f"{name.upper()}_API_KEY": self._secrets.get(f"{name}-api-key"),
             f"{name.upper()}_WEBHOOK_SECRET": self._secrets.webhook(name),
         }

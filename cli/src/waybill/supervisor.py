@@ -10,9 +10,10 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -39,11 +40,15 @@ class Supervisor:
         bus: programs.BusName,
         warehouse: programs.WarehouseName,
         say: Callable[[str], None] = lambda _: None,
+        *,
+        through: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
+        """`through`: relays between services and what they ask, as `programs.Chosen` has them."""
         self._home = home
         self._bus: programs.BusName = bus
         self._warehouse: programs.WarehouseName = warehouse
         self._say_more = say
+        self._through = through
         self._stages: list[list[Child]] = []
         self._stopping = asyncio.Event()
         me = os.getpid()
@@ -101,6 +106,7 @@ class Supervisor:
             warehouse=self._warehouse,
             databases=stores.create_databases(found, secrets),
             bootstrap=found.bootstrap,
+            through=self._through,
         )
         taken = ports.Ports(self._home.path / "ports.json")
         port_of = {
@@ -252,10 +258,16 @@ def _signal(process: psutil.Process, number: int) -> None:
         return
 
 
-def command(home: homes.Home, bus: str, warehouse: str) -> tuple[list[str], dict[str, str], Path]:
+def command(
+    home: homes.Home,
+    bus: str,
+    warehouse: str,
+    through: Mapping[str, int] = MappingProxyType({}),
+) -> tuple[list[str], dict[str, str], Path]:
     """How the daemon itself is started: command, environment, log."""
     # A module of its own: it stays, and what the other commands import would stay with it.
     arguments = [*programs.python("waybill.supervisor"), "--bus", bus, "--warehouse", warehouse]
+    arguments += [f"--through={link}={port}" for link, port in through.items()]
     return arguments, {**os.environ, "WAYBILL_HOME": str(home.path)}, home.log("supervisor")
 
 
@@ -264,14 +276,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m waybill.supervisor")
     parser.add_argument("--bus", choices=("postgres", "kafka"), required=True)
     parser.add_argument("--warehouse", choices=("sandbox", "none"), required=True)
+    parser.add_argument("--through", action="append", default=[], type=_link, metavar="LINK=PORT")
     given = parser.parse_args()
     home = homes.Home.from_environment()
     try:
         home.prepare()
-        return asyncio.run(Supervisor(home, given.bus, given.warehouse, _log).run())
+        through = dict(given.through)
+        return asyncio.run(
+            Supervisor(home, given.bus, given.warehouse, _log, through=through).run()
+        )
     except Failure as failure:
         _log(f"{failure.what} {failure.remedy}")
         return failure.code
+
+
+def _link(text: str) -> tuple[str, int]:
+    link, _, port = text.rpartition("=")
+    return link, int(port)
 
 
 def _log(text: str) -> None:

@@ -34,6 +34,13 @@ def into(given: str, database: str, *, user: str | None = None, password: str = 
     return urlunsplit(parts._replace(netloc=where, path="/" + quote(database)))
 
 
+def at(given: str, port: int) -> str:
+    """The same URL at another port of its host."""
+    parts = urlsplit(given)
+    where, _, _ = parts.netloc.rpartition(":")
+    return urlunsplit(parts._replace(netloc=f"{where}:{port}"))
+
+
 def create_database(
     superuser_dsn: str, name: str, *, owner: str | None = None, password: str = ""
 ) -> None:
