@@ -7,6 +7,7 @@ import typer
 from waybill import show
 from waybill.commands import events, parked, projections
 from waybill.commands.audit import audit
+from waybill.commands.chaos import chaos
 from waybill.commands.demo import demo
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
@@ -24,6 +25,7 @@ app = typer.Typer(
 for command in (up, down, clean, status, logs, doctor):
     app.command()(command)
 app.command()(audit)
+app.command()(chaos)
 app.command()(replay)
 app.command()(demo)
 for group in (events, projections, parked):

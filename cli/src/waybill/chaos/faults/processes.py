@@ -1,0 +1,86 @@
+"""Programs killed, stopped and paused; Postgres and the broker among them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import psutil
+
+from waybill.chaos.ground import Ground
+from waybill.chaos.plan import Fault
+from waybill.programs import SERVICES
+
+POSTGRES_SIGNALS: Mapping[str, signal.Signals] = {
+    "postgres-kill": signal.SIGKILL,
+    "postgres-fast": signal.SIGINT,
+    "postgres-immediate": signal.SIGQUIT,
+}
+
+
+@asynccontextmanager
+async def kill(ground: Ground, fault: Fault) -> AsyncIterator[str]:
+    """SIGKILL; the supervisor starts the program again."""
+    before = dict.fromkeys([fault.target] if fault.target in SERVICES else [])
+    pid = await ground.strike(fault.target, signal.SIGKILL)
+    if before:
+        ground.recovery.killed(f"service {fault.target}", before, fault.number, restarted=True)
+    yield f"pid {pid}"
+
+
+@asynccontextmanager
+async def stop(ground: Ground, fault: Fault) -> AsyncIterator[str]:
+    """SIGTERM: an orderly stop, after which the supervisor starts the program again."""
+    yield f"pid {await ground.strike(fault.target, signal.SIGTERM)}"
+
+
+@asynccontextmanager
+async def pause(ground: Ground, fault: Fault) -> AsyncIterator[str]:
+    """SIGSTOP, and SIGCONT later: a process that comes back and believes that nothing happened."""
+    process = await ground.process(fault.target)
+    process.suspend()
+    try:
+        yield f"pid {process.pid}"
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+@asynccontextmanager
+async def stop_postgres(ground: Ground, fault: Fault) -> AsyncIterator[str]:
+    """Postgres ended as the kind says; the supervisor starts it again, and it recovers."""
+    before = await ground.recovery.work_of(SERVICES)
+    pid = await ground.strike("postgres", POSTGRES_SIGNALS[fault.kind])
+    if fault.kind == "postgres-kill":
+        ground.recovery.killed("postgres", before, fault.number, restarted=False)
+    yield f"pid {pid}"
+
+
+@asynccontextmanager
+async def pause_postgres(ground: Ground, fault: Fault) -> AsyncIterator[str]:
+    """Every process of Postgres stands still: connections live, and nothing answers."""
+    server = await ground.process("postgres")
+    still = [server, *server.children(recursive=True)]
+    for process in still:
+        _signal(process, signal.SIGSTOP)
+    try:
+        yield f"{len(still)} processes"
+    finally:
+        for process in reversed(still):
+            _signal(process, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def restart_broker(ground: Ground, fault: Fault) -> AsyncIterator[str]:
+    """Kafka ended in order or by SIGKILL; the supervisor starts it again."""
+    number = signal.SIGKILL if fault.kind == "broker-kill" else signal.SIGTERM
+    pid = await ground.strike("kafka", number)
+    await asyncio.sleep(0)
+    yield f"pid {pid}"
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)

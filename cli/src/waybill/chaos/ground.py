@@ -1,0 +1,106 @@
+"""What every fault works on, and what it has to tell."""
+
+# ruff: noqa: S311, TID251  what a proof draws, it draws from its seed
+import asyncio
+import random
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import httpx
+import psutil
+
+from waybill import programs
+from waybill.chaos.house import House
+from waybill.chaos.load import Load
+from waybill.chaos.plan import Fault
+from waybill.chaos.recovery import Recovery
+from waybill_runtime.clock import Clock
+
+STRIKE_WITHIN_S = 25.0
+POLL_S = 0.1
+COMMAND_TIMEOUT_S = 400.0
+
+
+class NotStruck(Exception):
+    """A fault found nothing to strike; the reason is its message. It does not count."""
+
+
+@dataclass(slots=True)
+class Ground:
+    """One running system under chaos. `planted` are messages that this run put on the bus and that
+    no store has, by the name the audit gives them.
+    """
+
+    house: House
+    load: Load
+    recovery: Recovery
+    http: httpx.AsyncClient
+    clock: Clock
+    planted: list[Mapping[str, Any]] = field(default_factory=list)
+    told: list[Mapping[str, Any]] = field(default_factory=list)
+    """What faults found out by the way: rebuilds and their hashes, republished slices."""
+    lies: dict[str, dict[int, Mapping[str, float]]] = field(default_factory=dict)
+    poisoned: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is something to repair."""
+    one_rebuild: asyncio.Lock = field(default_factory=asyncio.Lock)
+    one_repair: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def process(self, name: str) -> psutil.Process:
+        """A program's process, once it is ready.
+
+        Raises:
+            NotStruck: it does not come up within STRIKE_WITHIN_S.
+        """
+        deadline_s = self.clock.monotonic_s() + STRIKE_WITHIN_S
+        while self.clock.monotonic_s() < deadline_s:
+            known = self.house.state().programs.get(name)
+            process = known.process() if known is not None and known.ready else None
+            if process is not None:
+                return process
+            await asyncio.sleep(POLL_S)
+        raise NotStruck(f"{name} was not ready for {STRIKE_WITHIN_S:.0f} s")
+
+    async def strike(self, name: str, number: signal.Signals) -> int:
+        """Signal a program that is ready; answers its pid.
+
+        Raises:
+            NotStruck: it is not there.
+        """
+        process = await self.process(name)
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess as gone:
+            raise NotStruck(f"{name} died by itself") from gone
+        return process.pid
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Run `waybill` on this system; answers its exit code and what it said on stdout."""
+        process = await asyncio.create_subprocess_exec(
+            *programs.python("waybill"),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.house.home.path,
+            env=self.house.environment(),
+        )
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                out, err = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return -1, f"no end within {COMMAND_TIMEOUT_S:.0f} s"
+        return process.returncode or 0, (out or err).decode(errors="replace")
+
+
+def dice(fault: Fault) -> random.Random:
+    """What a fault draws for itself; the same for the same plan."""
+    return random.Random(fault.seed)
+
+
+Strike: TypeAlias = Callable[[Ground, Fault], AbstractAsyncContextManager[str]]
+"""Entered it has struck, and answers a note; left it has healed. Raises NotStruck."""

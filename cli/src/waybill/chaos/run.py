@@ -1,0 +1,185 @@
+"""One segment of chaos: up, storm, heal, quiet, audit, restart, audit; then written down."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from waybill import ledger, proof
+from waybill import shop as shops
+from waybill.audit.evidence import Finding
+from waybill.chaos import auditing, history, kinds, plan, repairing, settling
+from waybill.chaos.conduct import Conductor
+from waybill.chaos.ground import Ground
+from waybill.chaos.house import House
+from waybill.chaos.load import Load
+from waybill.chaos.rebalances import Rebalances
+from waybill.chaos.recovery import Recovery
+from waybill.programs import BusName
+from waybill_runtime.clock import Clock
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a segment is to be; `faults` are its own, as many as are planned."""
+
+    bus: BusName
+    seed: int
+    minutes: float
+    faults: int
+    at_once: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All segments of the home with this one, and what the last audit found."""
+
+    history: history.History
+    findings: Sequence[Finding]
+    planted: Sequence[str]
+
+
+async def segment(path: Path, wish: Wish, clock: Clock, tell: Tell) -> Outcome:
+    """Run one segment on the home at `path`, from where its history ends.
+
+    Raises:
+        Failure: the system does not come up, or an audit breaks.
+    """
+    house = House(path, wish.bus, clock)
+    past = history.read(house.home)
+    tell("starting")
+    try:
+        await house.open()
+        book = ledger.Ledger(house.home.path / "ledger" / f"chaos-{len(past.segments) + 1}.jsonl")
+        async with (
+            shops.opened(house.system.values, book, clock) as shop,
+            httpx.AsyncClient(timeout=10.0, trust_env=False) as http,
+        ):
+            load = Load(
+                shop, book, clock, seed=wish.seed, first=past.next_order, at_once=wish.at_once
+            )
+            return await _Run(house, past, wish, clock, tell, load, http).run()
+    finally:
+        await house.close()
+
+
+class _Run:
+    """One segment's parts, and what they come to."""
+
+    def __init__(
+        self,
+        house: House,
+        past: history.History,
+        wish: Wish,
+        clock: Clock,
+        tell: Tell,
+        load: Load,
+        http: httpx.AsyncClient,
+    ) -> None:
+        self._house, self._past, self._wish = house, past, wish
+        self._clock, self._tell, self._load = clock, tell, load
+        recovery = Recovery(http, clock, self._urls, lambda: self._conductor.active)
+        self._ground = Ground(house, load, recovery, http, clock)
+        self._ground.planted += past.planted
+        self._kinds = kinds.on(wish.bus)
+        log = house.home.logs / "faults.jsonl"
+        self._conductor = Conductor(self._ground, self._kinds, clock, log)
+        self._rebalances = Rebalances(house)
+
+    async def run(self) -> Outcome:
+        begun, begun_s = self._clock.now(), self._clock.monotonic_s()
+        await self._load.stock()
+        quiet_s, left = await self._storm(begun_s)
+        stormed_s = self._clock.monotonic_s() - begun_s
+        self._tell("auditing")
+        first = await auditing.audit(self._ground)
+        self._tell("restarting everything")
+        await self._house.down()
+        await self._house.up()
+        again_s, left_again = await settling.settle(self._ground, self._tell)
+        self._tell("auditing again")
+        second = await auditing.audit(self._ground)
+        load, counts = self._load, self._load.counts
+        self._past.segments.append(
+            history.Segment(
+                seed=self._wish.seed,
+                bus=self._wish.bus,
+                command=self._wish.command,
+                commit=proof.commit(),
+                started_at=begun,
+                duration_s=round(stormed_s, 1),
+                first_order=self._past.next_order,
+                next_order=load.next_number,
+                first_fault=self._past.next_fault,
+                next_fault=self._past.next_fault + self._wish.faults,
+                acknowledged=counts.acknowledged,
+                unknown=counts.unknown,
+                looks=counts.looks,
+                ended=dict(counts.ended),
+                kinds=dict(counts.kinds),
+                faults=[asdict(one) for one in self._conductor.done],
+                recovered=[asdict(one) for one in self._ground.recovery.found],
+                told=list(self._ground.told),
+                planted=self._ground.planted[len(self._past.planted) :],
+                quiet_s=quiet_s,
+                restarted_quiet_s=again_s,
+                still_waiting={**left, **left_again},
+                rebalances=self._rebalances.count,
+                violations=[*first.violations, *second.violations],
+            )
+        )
+        history.write(self._house.home, self._past)
+        return Outcome(self._past, second.findings, second.planted)
+
+    async def _storm(self, begun_s: float) -> tuple[float, Mapping[str, object]]:
+        """Load and faults, then load's end and the quiet; answers how long quiet took to come."""
+        wish = self._wish
+        faults = plan.draw(
+            wish.seed,
+            [one.kind for one in self._kinds.values()],
+            duration_s=wish.minutes * 60,
+            count=wish.faults,
+            first=self._past.next_fault,
+        )
+        async with asyncio.TaskGroup() as group:
+            beside = [
+                group.create_task(self._rebalances.run()),
+                group.create_task(repairing.watch(self._ground)),
+            ]
+            loading = group.create_task(self._load.run())
+            await self._conductor.run(faults, self._progress)
+            left_s = begun_s + wish.minutes * 60 - self._clock.monotonic_s()
+            await asyncio.sleep(max(0.0, left_s))
+            self._load.stop()
+            quiet_s, left = await self._quiet()
+            with suppress(asyncio.CancelledError):
+                loading.cancel()
+            await self._ground.recovery.settle()
+            for task in beside:
+                task.cancel()
+        return quiet_s, left
+
+    async def _quiet(self) -> tuple[float, Mapping[str, object]]:
+        """From the last fault's healing on: customers follow their orders meanwhile."""
+        following = asyncio.create_task(self._load.follow())
+        try:
+            return await settling.settle(self._ground, self._tell)
+        finally:
+            following.cancel()
+
+    def _progress(self, what: str) -> None:
+        counts = self._load.counts
+        ended = sum(counts.ended.values())
+        self._tell(
+            f"{counts.acknowledged} orders, {ended} ended, {len(self._load.open)} open; {what}"
+        )
+
+    def _urls(self) -> Mapping[str, str]:
+        values = self._house.system.values
+        return {name.removesuffix("_URL").lower(): url for name, url in values.items()}

@@ -1,0 +1,107 @@
+"""`waybill chaos`: load and faults on a real system, then the audit, twice."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from waybill import home as homes
+from waybill import show, state
+from waybill.embedded import place
+from waybill.failure import CONFLICT, FAILED, Failure
+from waybill_runtime.clock import SystemClock
+
+if TYPE_CHECKING:
+    from waybill.proof import Proof
+
+HOME = Path(".waybill-chaos")
+FAULTS_A_MINUTE = 16.7
+ORDERS_A_MINUTE = 60
+KINDS = 14
+
+
+def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
+    minutes: Annotated[float, typer.Option(min=0.2, max=600, help="How long the storm lasts.")] = 5,
+    seed: Annotated[int, typer.Option(help="What faults and orders are drawn from.")] = 1,
+    bus: Annotated[
+        Literal["postgres", "kafka"], typer.Option(help="What carries events between services.")
+    ] = "postgres",
+    orders: Annotated[
+        int | None, typer.Option(help="Acknowledged orders below which the run fails, in all.")
+    ] = None,
+    faults: Annotated[
+        int | None, typer.Option(help="Faults to strike in this run; fewer in all is a failure.")
+    ] = None,
+    customers: Annotated[int, typer.Option(min=1, max=500, help="Orders under way at once.")] = 24,
+    resume: Annotated[  # noqa: FBT002  a flag of the command line
+        bool, typer.Option("--resume", help="Go on upon the same stores; figures are of all runs.")
+    ] = False,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Write the evidence there, as JSON.")
+    ] = None,
+    home: Annotated[
+        Path, typer.Option(help="The system's own folder; made anew unless --resume.")
+    ] = HOME,
+) -> None:
+    """Strike a real system with faults under load, heal it, and audit it; restart, audit again.
+
+    The system is started here, in a folder of its own. Exit 1 when an audit finds a violation, when
+    fewer faults or acknowledged orders than planned happened, or when quiet did not come in time.
+    """
+    from waybill import proof
+    from waybill.chaos import run, verdict
+    from waybill.chaos.plan import Asked
+
+    planned = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
+    command = f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {planned}"
+    _make_room(home, resume=resume)
+    wish = run.Wish(
+        bus=bus, seed=seed, minutes=minutes, faults=planned, at_once=customers, command=command
+    )
+    with show.err.status("chaos") as status:
+        tell = status.update if show.err.is_terminal else show.note
+        outcome = asyncio.run(run.segment(home, wish, SystemClock(), tell))
+    segments = outcome.history.segments
+    asked = Asked(
+        minutes=minutes * len(segments),
+        orders=round(minutes * ORDERS_A_MINUTE) if orders is None else orders,
+        faults=segments[-1].next_fault - 1,
+        kinds=min(KINDS, planned),
+    )
+    found = verdict.proof(outcome, asked, bus=bus, command=command)
+    if evidence is not None:
+        proof.write(found, evidence)
+    _show(found)
+    if not found.passes:
+        raise typer.Exit(FAILED)
+
+
+def _make_room(path: Path, *, resume: bool) -> None:
+    home = homes.Home(path)
+    if state.is_supervised(home):
+        raise Failure(
+            f"A system runs in {home.path}.",
+            "Let its run end, or name another --home.",
+            code=CONFLICT,
+        )
+    if resume:
+        return
+    elsewhere = place.used(home) if home.exists() else None
+    if elsewhere is not None:
+        shutil.rmtree(elsewhere)
+    home.drop()
+
+
+def _show(found: "Proof") -> None:
+    from waybill.audit import report
+
+    show.out.print(report.as_table(found.findings))
+    for name, figure in found.reached.items():
+        wanted = found.asked.get(name)
+        show.out.print(
+            f"{name:<32} {figure:g}" + ("" if wanted is None else f" (asked {wanted:g})")
+        )
+    for line in found.shortfalls:
+        show.note(f"short: {line}")
