@@ -10,6 +10,7 @@ import contextvars
 import hashlib
 import heapq
 import random
+from array import array
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -20,6 +21,21 @@ NODE: contextvars.ContextVar[str] = contextvars.ContextVar("NODE", default="")
 """The simulated process that a task belongs to, inherited by the tasks it starts."""
 
 _BURIAL_STEPS = 100_000
+_TRAIL_MAX = 12_288
+
+
+class _Handle(asyncio.Handle):
+    """A callback that knows its node."""
+
+    __slots__ = ("node",)
+    node: str
+
+
+class _Timer(asyncio.TimerHandle):
+    """A callback for later that knows its node."""
+
+    __slots__ = ("node",)
+    node: str
 
 
 class Stuck(Exception):
@@ -32,13 +48,15 @@ class SeededLoop(asyncio.AbstractEventLoop):
     def __init__(self, seed: int, *, steps_max: int = 50_000_000) -> None:
         self._random = random.Random(seed)
         self._now_s = 0.0
-        self._ready: list[asyncio.Handle] = []
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._ready: list[_Handle | _Timer] = []
+        self._timers: list[tuple[float, int, _Timer]] = []
         self._order = 0
-        self._nodes: dict[int, str] = {}
         self._dead: set[str] = set()
+        self._lost: list[_Handle | _Timer] = []
+        self._paused: dict[str, list[_Handle | _Timer]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._digest = hashlib.sha256()
+        self._trail = array("d")
         self._steps_max = steps_max
         self._running = False
         self._closed = False
@@ -55,16 +73,29 @@ class SeededLoop(asyncio.AbstractEventLoop):
     @property
     def trace(self) -> str:
         """A hash over all decisions so far: equal seeds give equal traces."""
+        self._digest_trail()
         return self._digest.hexdigest()
 
     def note(self, text: str) -> None:
         """Make a fact part of the trace."""
+        self._digest_trail()
         self._digest.update(text.encode() + b"\n")
 
     def kill(self, node: str) -> None:
         """Stop every task of a node where it stands; nothing of it runs again, not even cleanup."""
         self.note(f"kill {node}")
         self._dead.add(node)
+        self._lost.extend(self._paused.pop(node, ()))
+
+    def pause(self, node: str) -> None:
+        """SIGSTOP: nothing of the node runs until it is resumed, while time goes on."""
+        self.note(f"pause {node}")
+        self._paused.setdefault(node, [])
+
+    def resume(self, node: str) -> None:
+        """SIGCONT: what became due meanwhile is due now. Nothing happens to one that was killed."""
+        self.note(f"resume {node}")
+        self._ready.extend(self._paused.pop(node, ()))
 
     @contextmanager
     def on(self, node: str) -> Generator[None]:
@@ -94,23 +125,36 @@ class SeededLoop(asyncio.AbstractEventLoop):
             asyncio.events._set_running_loop(None)
 
     def _step(self) -> None:
-        self._due()
-        if not self._ready:
-            if not self._timers:
+        timers, ready = self._timers, self._ready
+        if timers and timers[0][0] <= self._now_s:
+            self._due()
+        count = len(ready)
+        if not count:
+            if not timers:
                 raise Stuck(f"at {self._now_s:.3f} s, after {self.steps} steps")
-            self._now_s = max(self._now_s, self._timers[0][0])
+            self._now_s = max(self._now_s, timers[0][0])
             return  # what became due is drawn in the next step; it may have been cancelled
-        at = self._random.randrange(len(self._ready)) if len(self._ready) > 1 else 0
-        self._ready[at], self._ready[-1] = self._ready[-1], self._ready[at]
-        handle = self._ready.pop()
-        node = self._nodes.pop(id(handle), "")
-        if handle.cancelled() or node in self._dead:
+        at = int(self._random.random() * count) if count > 1 else 0
+        handle, ready[at] = ready[at], ready[-1]
+        ready.pop()
+        node = handle.node
+        if node and (node in self._dead or node in self._paused):
+            (self._lost if node in self._dead else self._paused[node]).append(handle)
+            return
+        if handle.cancelled():
             return
         self.steps += 1
         if self.steps > self._steps_max:
             raise Stuck(f"more than {self._steps_max} steps")
-        self._digest.update(f"{self._now_s:.6f} {at} {node}\n".encode())
+        trail = self._trail
+        trail.extend((self._now_s, at, count))
+        if len(trail) > _TRAIL_MAX:
+            self._digest_trail()
         handle._run()
+
+    def _digest_trail(self) -> None:
+        self._digest.update(self._trail.tobytes())
+        del self._trail[:]
 
     def _due(self) -> None:
         while self._timers and self._timers[0][0] <= self._now_s:
@@ -121,6 +165,9 @@ class SeededLoop(asyncio.AbstractEventLoop):
     def _bury(self) -> None:
         """Unwind what is left, dead nodes included, so that nothing outlives the loop."""
         self._dead.clear()
+        for node in list(self._paused):
+            self._ready.extend(self._paused.pop(node))
+        self._ready.extend(self._lost)
         for task in self._tasks:
             if not task.done():
                 task.cancel()
@@ -146,8 +193,8 @@ class SeededLoop(asyncio.AbstractEventLoop):
     def call_soon(  # type: ignore[override]  # typeshed spells the callback with TypeVarTuple
         self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._remember(handle, context)
+        handle = _Handle(callback, args, self, context)
+        handle.node = NODE.get() if context is None else context.get(NODE, "")
         self._ready.append(handle)
         return handle
 
@@ -167,19 +214,14 @@ class SeededLoop(asyncio.AbstractEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
-        self._remember(timer, context)
+        timer = _Timer(when, callback, args, self, context)
+        timer.node = NODE.get() if context is None else context.get(NODE, "")
         self._order += 1
         heapq.heappush(self._timers, (when, self._order, timer))
         return timer
 
-    def _remember(self, handle: asyncio.Handle, context: contextvars.Context | None) -> None:
-        node = NODE.get() if context is None else context.get(NODE, "")
-        if node:
-            self._nodes[id(handle)] = node
-
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        self._nodes.pop(id(handle), None)
+        """A cancelled timer stays in the heap until its time."""
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)

@@ -45,8 +45,8 @@ class MemoryDatabase:
         self.leaders: dict[str, tuple[object, object]] = {}
         self.insisting: Counter[str] = Counter()
         self.sequence = itertools.count(1)
-        self._lock = asyncio.Lock()
         self._holder: object | None = None
+        self._queue: dict[object, asyncio.Future[None]] = {}
 
     async def enter(self, holder: object) -> None:
         """Wait for the lock in order of arrival.
@@ -54,18 +54,32 @@ class MemoryDatabase:
         Raises:
             LockTimeout: the one before did not end in time.
         """
+        if self._holder is None:
+            self._holder = holder
+            return
+        turn = self._queue[holder] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(LOCK_S):
-                await self._lock.acquire()
+                await turn
         except TimeoutError:
+            self.leave(holder)
             raise stored.LockTimeout("another transaction stayed open too long") from None
-        self._holder = holder
+        except BaseException:
+            self.leave(holder)
+            raise
 
     def leave(self, holder: object) -> None:
-        """Let the next one in; may be called twice, and by one who never held the lock."""
-        if self._holder is holder:
-            self._holder = None
-            self._lock.release()
+        """Let the next one in; may be called twice, and by one who waits or never held the lock."""
+        self._queue.pop(holder, None)
+        if self._holder is not holder:
+            return
+        self._holder = None
+        while self._queue and self._holder is None:
+            following, turn = next(iter(self._queue.items()))
+            del self._queue[following]
+            if not turn.done():
+                self._holder = following
+                turn.set_result(None)
 
 
 class Session:

@@ -122,13 +122,14 @@ class MemoryStore:
     async def _begin(self, session: Session) -> None:
         self._check_here()
         await self._faults.at("begin")
-        await self._database.enter(session)
+        self._open[id(session)] = session
         try:
+            await self._database.enter(session)
             self._check_here()
-        except stored.StoreUnavailable:
+        except BaseException:
+            self._open.pop(id(session), None)
             self._database.leave(session)
             raise
-        self._open[id(session)] = session
 
     def _tell(self, session: Session) -> None:
         if session.appended or session.scheduled:
