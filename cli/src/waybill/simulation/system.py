@@ -8,6 +8,7 @@ ones. Nothing reads a clock or draws chance but the loop and its seed.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,11 +30,12 @@ import notification.ports
 import notification.settings
 import payment.adapters.gateway_memory
 import payment.bootstrap
+import payment.ports
 import payment.settings
 import tracking.bootstrap
 import tracking.settings
 from waybill import programs
-from waybill.simulation.wire import Wire
+from waybill.simulation.wire import Answer, Wire, cut
 from waybill_events.catalogue import TOPICS
 from waybill_runtime.adapters.recipients_http import HttpRecipients
 from waybill_runtime.http.auth import ROLES, KeyRing
@@ -45,26 +47,45 @@ from waybill_sandboxes.warehouse import plan, robot
 
 KEY = "wb_simulate_everything"
 PEPPER = "pepper"
+CALLBACK_SECRET = "signs the callbacks of gateway and carrier"  # noqa: S105 - of a simulation
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 TIMEOUT_S = 5.0
+UNPAID_S = 20
+"""How long an order waits for its money: short, as every order must end in a minute."""
 
 R = TypeVar("R")
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Node:
-    """One life of one service's process."""
+    """One life of one service's process; its application is made when somebody asks it."""
 
     name: str
+    of: str
     infrastructure: Infrastructure
     service: Service
-    app: FastAPI
     task: asyncio.Task[None] | None = None
+    calls: set[asyncio.Future[Answer]] = field(default_factory=set)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        on = self.infrastructure
+        return self.service.app(KeyRing(on.store, on.clock, PEPPER))
 
 
 @dataclass(slots=True)
 class Outside:
     """The gateway, the carrier and the mail relay: they outlive every node."""
+
+    gateway: payment.ports.PaymentGateway
+    carrier: fulfillment.ports.Carrier
+    mail: notification.ports.Channel
+    text: notification.ports.Channel
+
+
+@dataclass(slots=True)
+class Partners(Outside):
+    """The world outside as it really is, in memory."""
 
     gateway: payment.adapters.gateway_memory.MemoryGateway
     carrier: fulfillment.adapters.carrier_memory.MemoryCarrier
@@ -72,28 +93,31 @@ class Outside:
     text: notification.adapters.channel_memory.MemoryChannel
 
 
-@dataclass(slots=True)
 class System:
-    """Nodes by service name; a service that is down has none."""
+    """Nodes by service name; a service that is down has none.
 
-    world: World
-    loop: SeededLoop
-    outside: Outside
-    behaviour: plan.Behaviour = field(default_factory=plan.Behaviour)
-    nodes: dict[str, Node] = field(default_factory=dict)
-    wire: Wire = field(init=False)
-    _lives: dict[str, int] = field(default_factory=dict)
+    `nodes` holds the life that HTTP goes to; `lives` every life that was not ended.
+    """
 
-    def __post_init__(self) -> None:
-        self.wire = Wire(self._application)
-
-    def _application(self, host: str) -> FastAPI | None:
-        node = self.nodes.get(host)
-        return None if node is None else node.app
+    def __init__(
+        self, world: World, loop: SeededLoop, outside: Partners, behaviour: plan.Behaviour
+    ) -> None:
+        self.world = world
+        self.loop = loop
+        self.outside = outside
+        self.behaviour = behaviour
+        self.nodes: dict[str, Node] = {}
+        self.lives: dict[str, Node] = {}
+        self.wire = Wire(loop, self.nodes.get)
+        self._counted: dict[str, int] = {}
 
     def client(self, host: str, **headers: str) -> httpx.AsyncClient:
         """A client with every scope, talking to whichever life of `host` is up."""
         return self.wire.client(host, {**HEADERS, **headers})
+
+    def seen_by(self, node: str) -> Outside:
+        """The world outside as one node meets it: a simulator of faults puts itself between."""
+        return self.outside
 
     async def begin(self) -> None:
         """Make topics and keys, start every service."""
@@ -104,30 +128,45 @@ class System:
             await KeyRing(on.store, on.clock, PEPPER).add(KEY, name="all", scopes=scopes)
             self.start(name)
 
-    def start(self, name: str) -> None:
-        """A new life of a service, on the same database."""
-        life = self._lives[name] = self._lives.get(name, 0) + 1
+    def start(self, name: str) -> Node:
+        """A new life of a service, on the same database, beside those that are up."""
+        life = self._counted[name] = self._counted.get(name, 0) + 1
         label = f"{name}#{life}"
         on = self.world.infrastructure(name, label)
-        service = Service(COMPOSE[name](self, on), on)
-        node = Node(label, on, service, service.app(KeyRing(on.store, on.clock, PEPPER)))
+        service = Service(COMPOSE[name](self, on, self.seen_by(label)), on)
+        node = Node(label, name, on, service)
         with self.loop.on(label):
             node.task = asyncio.ensure_future(service.run_parts())
-        self.nodes[name] = node
+        self.nodes[name] = self.lives[label] = node
         self.loop.note(f"start {label}")
+        return node
 
     def kill(self, name: str) -> None:
+        """SIGKILL of the life that HTTP goes to."""
+        self.end(self.nodes[name])
+
+    def end(self, node: Node) -> None:
         """SIGKILL: nothing of it runs again; its transactions roll back, its leases run out."""
-        node = self.nodes.pop(name)
+        self.forget(node)
         self.loop.kill(node.name)
         node.infrastructure.store.kill()  # type: ignore[attr-defined]  # a memory store
         self.world.broker.kill(node.name)
+        cut(node)
+
+    def forget(self, node: Node) -> None:
+        """HTTP goes to another life of the service from now on, if there is one."""
+        self.lives.pop(node.name, None)
+        if self.nodes.get(node.of) is node:
+            del self.nodes[node.of]
+            others = [other for other in self.lives.values() if other.of == node.of]
+            if others:
+                self.nodes[node.of] = others[-1]
 
     async def stop(self) -> None:
         """SIGTERM to all, and wait for them."""
-        for node in self.nodes.values():
+        for node in self.lives.values():
             node.infrastructure.stopping.set()
-        await asyncio.gather(*(node.task for node in self.nodes.values() if node.task))
+        await asyncio.gather(*(node.task for node in self.lives.values() if node.task))
 
     def work_warehouse(self, scratch: Path) -> asyncio.Task[None]:
         """Start a robot warehouse that knows only the public API."""
@@ -156,7 +195,7 @@ class System:
 
 def make(world: World, loop: SeededLoop, behaviour: plan.Behaviour | None = None) -> System:
     """A system that has not begun."""
-    outside = Outside(
+    outside = Partners(
         gateway=payment.adapters.gateway_memory.MemoryGateway(world.clock),
         carrier=fulfillment.adapters.carrier_memory.MemoryCarrier(world.clock.now),
         mail=notification.adapters.channel_memory.MemoryChannel(),
@@ -169,25 +208,25 @@ def _shared() -> dict[str, Any]:
     return {"database_url": SecretStr("memory"), "key_pepper": SecretStr(PEPPER)}
 
 
-def _capture(_: System, on: Infrastructure) -> Blueprint:
+def _capture(_: System, on: Infrastructure, __: Outside) -> Blueprint:
     settings = capture.settings.Settings(
-        **_shared(), tracking_token_secret=SecretStr("secret"), unpaid_order_ttl_s=120
+        **_shared(), tracking_token_secret=SecretStr("secret"), unpaid_order_ttl_s=UNPAID_S
     )
     return capture.bootstrap.compose(settings, on)
 
 
-def _inventory(_: System, on: Infrastructure) -> Blueprint:
+def _inventory(_: System, on: Infrastructure, __: Outside) -> Blueprint:
     return inventory.bootstrap.compose(inventory.settings.Settings(**_shared()), on)
 
 
-def _payment(system: System, on: Infrastructure) -> Blueprint:
+def _payment(_: System, on: Infrastructure, outside: Outside) -> Blueprint:
     settings = payment.settings.Settings(
         **_shared(),
         gateway_url="http://gateway",
         gateway_api_key=SecretStr("x"),
-        gateway_webhook_secret=SecretStr("not used here"),
+        gateway_webhook_secret=SecretStr(CALLBACK_SECRET),
     )
-    return payment.bootstrap.assemble(settings, on, system.outside.gateway)
+    return payment.bootstrap.assemble(settings, on, outside.gateway)
 
 
 def _vault(taken: TypeAdapter[R], system: System, on: Infrastructure) -> HttpRecipients[R]:
@@ -202,32 +241,32 @@ def _vault(taken: TypeAdapter[R], system: System, on: Infrastructure) -> HttpRec
     )
 
 
-def _fulfillment(system: System, on: Infrastructure) -> Blueprint:
+def _fulfillment(system: System, on: Infrastructure, outside: Outside) -> Blueprint:
     settings = fulfillment.settings.Settings(
         **_shared(),
-        carrier_webhook_secret=SecretStr("not used here"),
+        carrier_webhook_secret=SecretStr(CALLBACK_SECRET),
         capture_url="http://capture",
         track_poll_s=1.0,
         track_poll_s_max=5.0,
     )
     recipients = _vault(TypeAdapter(fulfillment.ports.Recipient), system, on)
-    return fulfillment.bootstrap.assemble(settings, on, system.outside.carrier, recipients)
+    return fulfillment.bootstrap.assemble(settings, on, outside.carrier, recipients)
 
 
-def _notification(system: System, on: Infrastructure) -> Blueprint:
+def _notification(system: System, on: Infrastructure, outside: Outside) -> Blueprint:
     recipients = _vault(TypeAdapter(notification.ports.Recipient), system, on)
-    channels = {"email": system.outside.mail, "sms": system.outside.text}
+    channels = {"email": outside.mail, "sms": outside.text}
     settings = notification.settings.Settings(
         **_shared(), capture_url="http://capture", capture_key=SecretStr(KEY)
     )
     return notification.bootstrap.assemble(on, recipients, channels, settings.channels)
 
 
-def _tracking(_: System, on: Infrastructure) -> Blueprint:
+def _tracking(_: System, on: Infrastructure, __: Outside) -> Blueprint:
     return tracking.bootstrap.compose(tracking.settings.Settings(**_shared()), on)
 
 
-COMPOSE: Mapping[str, Callable[[System, Infrastructure], Blueprint]] = {
+COMPOSE: Mapping[str, Callable[[System, Infrastructure, Outside], Blueprint]] = {
     "capture": _capture,
     "inventory": _inventory,
     "payment": _payment,

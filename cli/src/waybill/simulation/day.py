@@ -1,0 +1,270 @@
+"""A simulated day: open the shop, sell, let the planned faults strike, mend, wait, judge.
+
+One seed decides everything: the schedule, the orders, the faults. `simulate` is the whole of it.
+"""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from waybill import programs
+from waybill.audit.evidence import Finding
+from waybill.audit.oracles import judge
+from waybill.audit.orders import ENDS
+from waybill.simulation import evidence, faults, faulty, partners, system
+from waybill.simulation.faults import Fault
+from waybill.simulation.operator import Operator
+from waybill.simulation.storefront import Storefront, stock
+from waybill.simulation.weather import Weather
+from waybill.simulation.wire import FaultyWire
+from waybill_events.catalogue import SUBSCRIPTIONS
+from waybill_runtime.stored import Ownership
+from waybill_runtime.testing.seeded_loop import SeededLoop
+from waybill_sandboxes.warehouse.plan import Behaviour
+
+ORDERS = 8
+FAULTS_PER_ORDER = 10
+SECONDS_PER_ORDER = 0.3
+LEASE_S = 2.0
+"""How long a member of a consumer group is waited for; a pause is longer."""
+ENDED_S = 60
+"""Every order has ended so long after the last fault was mended (I7)."""
+QUIET_S = 180
+"""Then everything said is heard, everything begun is done, so long after."""
+AHEAD = timedelta(seconds=75)
+"""A job that is due sooner is work; later ones are the deadlines of what did not happen."""
+EXTRA_ORDERS = 20
+"""At most, so that what was planned for the next of something finds one."""
+NOWHERE = Ownership(0, 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Result:
+    """What a day came to. `findings` are those of the last judgement."""
+
+    seed: int
+    orders: int = 0
+    planned: int = 0
+    struck: Mapping[str, int] = field(default_factory=dict)
+    log: Sequence[str] = ()
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    violations: Sequence[str] = ()
+    trace: str = ""
+    steps: int = 0
+    virtual_s: float = 0.0
+
+    @property
+    def faults(self) -> int:
+        return sum(self.struck.values())
+
+    @property
+    def passes(self) -> bool:
+        return not self.violations
+
+
+def simulate(
+    seed: int,
+    *,
+    orders: int = ORDERS,
+    faults: int | Sequence[Fault] | None = None,
+    only: Collection[int] | None = None,
+) -> Result:
+    """One day. The same arguments give the same result, trace included, in any process.
+
+    `faults`: how many to draw from the seed (FAULTS_PER_ORDER times the orders when None), or the
+    plan itself; `only` keeps those of these numbers. Whatever the day itself fails with is a
+    violation, never an exception.
+    """
+    plan = _planned(seed, orders, faults)
+    if only is not None:
+        plan = [fault for fault in plan if fault.number in only]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.getLogger("waybill_sandboxes").setLevel(logging.CRITICAL)
+    loop = SeededLoop.of(seed)
+    day = Day(loop, seed, orders, plan)
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            loop.run(day.run(Path(scratch)))
+        except Exception as error:  # noqa: BLE001 - whatever ends a day early is a finding
+            day.violations.append(f"the day ended early: {error!r}")
+    return day.result()
+
+
+def _planned(seed: int, orders: int, wanted: int | Sequence[Fault] | None) -> Sequence[Fault]:
+    if wanted is None:
+        wanted = FAULTS_PER_ORDER * orders
+    if isinstance(wanted, int):
+        return faults.plan(seed, wanted, orders * SECONDS_PER_ORDER)
+    return wanted
+
+
+class SimulatedSystem(system.System):
+    """Six services whose nodes meet the weather wherever they reach outside themselves."""
+
+    def __init__(
+        self, world: faulty.FaultyWorld, loop: SeededLoop, weather: Weather, seed: int
+    ) -> None:
+        def tell(service: str, what: str, after_s: float) -> None:
+            self.operator.tell(service, what, after_s)
+
+        outside = partners.make(world.clock, weather, tell)
+        super().__init__(world, loop, outside, Behaviour(short_skus={"short": 1}))
+        self.wire = FaultyWire(loop, self.nodes.get, weather)
+        self.weather = weather
+        self.operator = Operator(self, weather, world, seed)
+
+    def start(self, name: str) -> system.Node:
+        """A new life, stumbling over the same events as every other."""
+        node = super().start(name)
+        consumer = node.service.consumer
+        consumer._handler = faulty.stumbling(self.weather, name, consumer._handler)
+        return node
+
+    def seen_by(self, node: str) -> system.Outside:
+        outside, weather = self.outside, self.weather
+        return system.Outside(
+            gateway=partners.FaultyGateway(outside.gateway, weather, node, self.operator.tell),
+            carrier=partners.FaultyCarrier(outside.carrier, weather),
+            mail=partners.FaultyChannel(outside.mail, weather),
+            text=partners.FaultyChannel(outside.text, weather),
+        )
+
+
+class Day:
+    """One day under way, and what has come of it so far."""
+
+    def __init__(self, loop: SeededLoop, seed: int, orders: int, plan: Sequence[Fault]) -> None:
+        self._loop = loop
+        self._seed = seed
+        self._orders = orders
+        self._span_s = orders * SECONDS_PER_ORDER
+        self._weather = Weather(loop, plan)
+        self._world = faulty.FaultyWorld(seed, self._weather, lease_s=LEASE_S)
+        self._running = SimulatedSystem(self._world, loop, self._weather, seed)
+        self._shop = Storefront(self._running, self._weather, seed)
+        self._findings: Sequence[Finding] = ()
+        self.violations: list[str] = []
+
+    async def run(self, scratch: Path) -> None:
+        """From the first delivery of stock to the second judgement."""
+        await self._running.begin()
+        await stock(self._running)
+        outside = [self._running.work_warehouse(scratch), self._running.carry_parcels()]
+        await self._trade()
+        await self._settle()
+        await self._judge("")
+        self._running.operator.restart_all()
+        await self._until(self._is_quiet, QUIET_S)
+        await self._judge("after a restart of everything, ")
+        for task in outside:
+            task.cancel()
+        await self._running.stop()
+
+    def result(self) -> Result:
+        weather = self._weather
+        if weather.left:
+            left = "; ".join(str(fault) for fault in weather.left[:5])
+            self.violations.append(
+                f"{len(weather.left)} of {weather.planned} faults did not strike: {left}"
+            )
+        return Result(
+            seed=self._seed,
+            orders=len(self._shop.order_ids),
+            planned=weather.planned,
+            struck=dict(weather.struck),
+            log=weather.log,
+            statuses=self._ends(),
+            findings=self._findings,
+            violations=self.violations,
+            trace=self._loop.trace,
+            steps=self._loop.steps,
+            virtual_s=self._loop.time(),
+        )
+
+    async def _trade(self) -> None:
+        """Sell while things go wrong, and on until everything planned has gone wrong."""
+        self._weather.begins()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._shop.sell(self._orders, self._span_s))
+            group.create_task(self._running.operator.work())
+        self._weather.loosen()
+        for _ in range(EXTRA_ORDERS):
+            if not self._weather.left:
+                break
+            await self._shop.sell_one_more()
+            await asyncio.sleep(1.0)
+            await self._running.operator.take_up()
+        await self._running.operator.rest()
+
+    async def _settle(self) -> None:
+        """Mend everything; all orders end in time, and then all falls quiet."""
+        self._weather.heals()
+        self._running.operator.mend()
+        await self._running.operator.rest()
+        if not await self._until(self._have_ended, ENDED_S):
+            self.violations += [
+                f"I7: {order_id} has not ended {ENDED_S} s after the last fault"
+                for order_id in self._shop.order_ids
+                if order_id not in self._ends()
+            ]
+        await self._shop.ask_again()
+        for order_id in self._shop.order_ids[-3:]:
+            await self._shop.look(order_id)
+        if not await self._until(self._is_quiet, QUIET_S):
+            self.violations.append(f"not quiet {QUIET_S} s later: {'; '.join(self._unrest())}")
+
+    async def _until(self, is_so: Callable[[], bool], seconds: float) -> bool:
+        """Wait for it, taking up what is parked, as an operator does."""
+        until_s = self._loop.time() + seconds
+        while not is_so():
+            if self._loop.time() >= until_s:
+                return False
+            await asyncio.sleep(0.5)
+            await self._running.operator.take_up()
+        return True
+
+    async def _judge(self, when: str) -> None:
+        self._findings = judge(await evidence.gather(self._running, self._shop.seen))
+        for finding in self._findings:
+            self.violations += [f"{when}{finding.guarantee}: {said}" for said in finding.violations]
+            self.violations += [
+                f"{when}{finding.guarantee} lacks {what}" for what in finding.missing
+            ]
+
+    # --- what stands in the stores ----------------------------------------------------------
+
+    def _ends(self) -> Mapping[str, str]:
+        """How each order ended, by its own stream's last words."""
+        rows = self._world.database("capture").rows
+        return {event.key: ENDS[event.type] for event in rows.events.values() if event.type in ENDS}
+
+    def _have_ended(self) -> bool:
+        return self._ends().keys() >= set(self._shop.order_ids)
+
+    def _is_quiet(self) -> bool:
+        return not self._unrest()
+
+    def _unrest(self) -> Sequence[str]:
+        """What is still to be said, heard or done."""
+        found = []
+        soon = self._world.clock.now() + AHEAD
+        for name in programs.SERVICES:
+            rows = self._world.database(name).rows
+            behind = [
+                f"{name} is at {at} of {end} on {p.topic}/{p.number}"
+                for p, end in self._world.broker.ends(SUBSCRIPTIONS[name]).items()
+                if end > (at := rows.positions.get((name, p), NOWHERE).next_offset)
+            ]
+            jobs = [row.job.id for row in rows.jobs.values() if row.ready_at < soon]
+            found += [f"{name} has {len(rows.outbox)} to publish"] if rows.outbox else []
+            found += [f"{name} has parked {len(rows.parked)}"] if rows.parked else []
+            found += [f"{name} has due {', '.join(jobs[:3])}"] if jobs else []
+            found += behind[:2]
+        return found

@@ -1,0 +1,223 @@
+"""Whoever acts on the nodes of a simulated day: kills, stops, adds and mends them."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import httpx
+
+from waybill import programs
+from waybill.simulation import faulty
+from waybill.simulation.faults import Fault
+from waybill.simulation.partners import CARRIER
+from waybill.simulation.system import CALLBACK_SECRET, Node, System
+from waybill.simulation.weather import Weather
+from waybill_runtime.bus import BusUnavailable
+from waybill_runtime.http import signatures
+from waybill_runtime.rebuild import Incomplete, Rebuild
+from waybill_runtime.stored import TRANSIENT
+from waybill_runtime.unpark import Busy, NotParked, Unparking
+
+
+class Operator:
+    """Carries out what strikes at its time; afterwards brings everything back to one life each."""
+
+    def __init__(self, running: System, weather: Weather, world: faulty.FaultyWorld, seed: int):
+        self._running = running
+        self._weather = weather
+        self._world = world
+        self._dice = random.Random(f"operator of {seed}")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._paused: dict[str, Node] = {}
+        weather.kill = self._kill_label
+
+    async def work(self) -> None:
+        """Strike each fault at its time; they overlap."""
+        for fault in self._weather.for_operator():
+            await asyncio.sleep(max(0.0, fault.at_s - self._weather.at_s))
+            self._go(self._strike(fault))
+
+    async def rest(self) -> None:
+        """Return when everything that was begun has ended."""
+        while under_way := [task for task in self._tasks if not task.done()]:
+            await asyncio.wait(under_way)
+        for task in self._tasks:
+            task.result()
+
+    def mend(self) -> None:
+        """One life of each service, running, its clock right."""
+        for node in list(self._paused.values()):
+            self._resume(node)
+        for clock in self._world.clocks.values():
+            clock.skew_s = 0.0
+        for name in programs.SERVICES:
+            lives = [node for node in self._running.lives.values() if node.of == name]
+            for node in lives[:-1]:
+                self._running.end(node)
+            if not lives:
+                self._running.start(name)
+
+    def restart_all(self) -> None:
+        """Kill everything and start it again."""
+        for node in list(self._running.lives.values()):
+            self._running.end(node)
+        for name in programs.SERVICES:
+            self._running.start(name)
+
+    async def take_up(self) -> None:
+        """Retry every parked key, in order, as `waybill parked retry` does."""
+        for name in programs.SERVICES:
+            database = self._world.database(name)
+            keys = {row.parked.key for row in database.rows.parked.values() if row.consumer == name}
+            if not keys or (node := self._running.nodes.get(name)) is None:
+                continue
+            on = self._world.infrastructure(name, "operator")
+            unparking = Unparking(
+                name,
+                handles=node.service.handles,
+                handler=node.service.consumer._handler,
+                store=on.store,
+                ids=on.ids,
+                strict=node.service.blueprint.strict,
+            )
+            for key in sorted(keys):
+                try:
+                    await unparking.retry(key)
+                except (NotParked, Busy, *TRANSIENT):
+                    continue
+
+    def tell(self, service: str, what: str, after_s: float) -> None:
+        """A partner calls a service back: of a payment's key, or of a shipment."""
+        self._go(self._tell(service, what, after_s))
+
+    # --- one fault ------------------------------------------------------------------------
+
+    async def _strike(self, fault: Fault) -> None:
+        name = fault.target
+        match fault.kind:
+            case "bus away":
+                self._weather.close(f"bus {name}", fault.amount)
+            case "store away":
+                self._weather.close(f"store {name}", fault.amount)
+            case "carrier away":
+                self._weather.close(CARRIER, fault.amount)
+            case "kill":
+                await self._kill(fault, await self._alive(name))
+                return
+            case "pause":
+                await self._pause(fault, await self._alive(name))
+                return
+            case "replica":
+                self._weather.strike(fault)
+                await self._add(name, fault.amount)
+                return
+            case "clock jump":
+                self._world.clocks[(await self._alive(name)).name].skew_s = fault.amount
+            case "rebuild":
+                self._weather.strike(fault)
+                await self._rebuild(name)
+                return
+            case _:
+                raise AssertionError(f"no operator does {fault.kind}")
+        self._weather.strike(fault)
+
+    async def _alive(self, name: str) -> Node:
+        """The life that HTTP goes to; waits while there is none."""
+        while (node := self._running.nodes.get(name)) is None:  # noqa: ASYNC110 - no one tells
+            await asyncio.sleep(0.05)
+        return node
+
+    async def _kill(self, fault: Fault, node: Node) -> None:
+        self._weather.strike(fault)
+        self._running.end(node)
+        await self._back(node.of, fault.amount)
+
+    def _kill_label(self, label: str, down_s: float) -> None:
+        """A node dies by its own next step."""
+        node = self._running.lives[label]
+        self._paused.pop(label, None)
+        self._running.end(node)
+        self._go(self._back(node.of, down_s))
+
+    async def _back(self, name: str, after_s: float) -> None:
+        """Start a service again, unless another life of it is up."""
+        await asyncio.sleep(after_s)
+        if name not in self._running.nodes:
+            self._running.start(name)
+
+    async def _pause(self, fault: Fault, node: Node) -> None:
+        """Stop a process for longer than its lease while another one works; then let it go on."""
+        self._weather.strike(fault)
+        self._paused[node.name] = node
+        self._running.loop.pause(node.name)
+        other = self._running.start(node.of)
+        await asyncio.sleep(fault.amount)
+        self._resume(node)
+        await asyncio.sleep(self._dice.uniform(0.2, 2.0))
+        self._let_go(self._dice.choice([node, other]))
+
+    def _resume(self, node: Node) -> None:
+        if self._paused.pop(node.name, None) is not None:
+            self._running.loop.resume(node.name)
+
+    async def _add(self, name: str, for_s: float) -> None:
+        """A second replica comes, and one of the two goes."""
+        self._running.start(name)
+        await asyncio.sleep(for_s)
+        lives = [node for node in self._running.lives.values() if node.of == name]
+        if len(lives) > 1:
+            self._let_go(self._dice.choice(lives))
+
+    def _let_go(self, node: Node) -> None:
+        """End a life, by SIGTERM or by SIGKILL, if it is not the last of its service."""
+        others = [n for n in self._running.lives.values() if n.of == node.of and n is not node]
+        if node.name not in self._running.lives or not others:
+            return
+        if node.name in self._paused or self._dice.random() < 0.5:
+            self._paused.pop(node.name, None)
+            self._running.end(node)
+        else:
+            self._running.forget(node)
+            node.infrastructure.stopping.set()
+
+    async def _rebuild(self, name: str) -> None:
+        """Build a view again and make it live, while orders flow."""
+        views = (await self._alive(name)).service.blueprint.views
+        on = self._world.infrastructure(name, "operator")
+        rebuild = Rebuild(
+            self._dice.choice(views),
+            consumer=name,
+            store=on.store,
+            bus=on.bus,
+            ids=on.ids,
+            switch=True,
+        )
+        try:
+            async for _ in rebuild.run():
+                pass
+        except (Incomplete, BusUnavailable, *TRANSIENT):
+            return  # an operator comes again; the live view is as it was
+
+    async def _tell(self, service: str, what: str, after_s: float) -> None:
+        """A signed callback, told once; nobody repeats it when it is not heard."""
+        await asyncio.sleep(after_s)
+        field = "idempotency_key" if service == "payment" else "reference"
+        path = "gateway" if service == "payment" else "carrier"
+        body = f'{{"{field}": "{what}"}}'.encode()
+        sent = str(int(self._running.world.clock.now().timestamp()))
+        headers = {
+            "webhook-id": f"told {what}",
+            "webhook-timestamp": sent,
+            "webhook-signature": signatures.sign(CALLBACK_SECRET, f"told {what}", sent, body),
+        }
+        async with self._running.client(service, **headers) as http:
+            try:
+                await http.post(f"/v1/callbacks/{path}", content=body)
+            except httpx.TransportError:
+                return
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        """Whoever asks for it, a node that dies of it included: it is the operator's task."""
+        with self._running.loop.on("operator"):
+            self._tasks.append(asyncio.ensure_future(work))

@@ -1,0 +1,190 @@
+"""A storefront and its customers: they post until answered, post again, cancel and look."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from waybill.ledger import Polled, Posted
+from waybill.simulation.faults import Fault
+from waybill.simulation.system import System
+from waybill.simulation.weather import Weather
+
+TOKENS = (
+    "tok_approve",
+    "tok_approve",
+    "tok_approve",
+    "tok_decline",
+    "tok_timeout_after_charge",
+    "tok_timeout_before_charge",
+    "tok_stored_error",
+    "tok_capture_timeout_after_charge",
+    "tok_pending",
+)
+SHELVES = {
+    "main": {"plenty": 100_000, "scarce": 6, "short": 4_000},
+    "north": {"plenty": 10, "scarce": 3, "short": 1},
+}
+PERSON = {
+    "name": "A. Buyer",
+    "line1": "1 High Street",
+    "city": "London",
+    "postal_code": "N1 9GU",
+    "country_code": "GB",
+}
+TIMEOUT_S = 5.0
+CANCELS = 0.15
+LOOKS = 0.3
+
+
+def order(number: int, dice: random.Random) -> dict[str, object]:
+    """A body to post. Every other order has a reference of the shop's own, which must be unique."""
+    lines = [
+        {"sku": sku, "name": sku.title(), "quantity": dice.randint(1, 3), "unit_price_minor": 250}
+        for sku in dice.sample(tuple(SHELVES["main"]), dice.randint(1, 2))
+    ]
+    body: dict[str, object] = {
+        "currency": "GBP",
+        "customer": {"email": "buyer@example.com", "phone": "+442079460000"},
+        "shipping_address": PERSON,
+        "lines": lines,
+        "shipping": {"option": "standard", "price_minor": 495},
+        "payment": {"method": "card", "token": dice.choice(TOKENS)},
+        "allow_partial": dice.random() < 0.3,
+    }
+    return body if number % 2 else body | {"external_ref": f"ref-{number}"}
+
+
+async def stock(running: System) -> None:
+    """Fill the shelves, before anything goes wrong."""
+    for location, shelf in SHELVES.items():
+        lines = [{"sku": sku, "quantity": units} for sku, units in shelf.items()]
+        headers = {"Idempotency-Key": f"receipt-{location}"}
+        async with running.client("inventory", **headers) as http:
+            body = {"location": location, "reference": "PO-1", "lines": lines}
+            (await http.post("/v1/stock/receipts", json=body)).raise_for_status()
+
+
+class Storefront:
+    """Posts orders and remembers what it was told; its customers look at their tracking pages."""
+
+    def __init__(self, running: System, weather: Weather, seed: int) -> None:
+        self._running = running
+        self._weather = weather
+        self._dice = random.Random(f"storefront of {seed}")
+        self._count = 0
+        self._answers: dict[str, dict[str, object]] = {}
+        self._tokens: dict[str, str] = {}
+        self.seen: list[Posted | Polled] = []
+
+    @property
+    def order_ids(self) -> list[str]:
+        return list(self._tokens)
+
+    async def sell(self, count: int, span_s: float) -> None:
+        """Post so many orders within so many seconds, each by a client of its own."""
+        times = sorted(self._dice.uniform(0.0, span_s) for _ in range(count))
+        async with asyncio.TaskGroup() as group:
+            for at_s in times:
+                await asyncio.sleep(max(0.0, at_s - self._weather.at_s))
+                group.create_task(self.sell_one_more())
+
+    async def sell_one_more(self) -> None:
+        """One order, with whatever its customer does of it."""
+        number, self._count = self._count, self._count + 1
+        await self._serve(number, order(number, self._dice))
+
+    async def ask_again(self) -> None:
+        """Post an order that was answered before, as a client does that lost the answer."""
+        if self._answers:
+            key = self._dice.choice(sorted(self._answers))
+            await self._post(key, self._answers[key])
+
+    async def look(self, order_id: str) -> None:
+        """A customer's look at the tracking page."""
+        token = self._tokens[order_id]
+        answer = await self._send("tracking", "GET", f"/v1/track/{token}")
+        if answer is not None and answer.status_code == 200:
+            version = answer.json()["version"]
+            self.seen.append(
+                Polled(order_id=order_id, version=version, client="customers", token=token)
+            )
+
+    async def _serve(self, number: int, body: dict[str, object]) -> None:
+        key = f"key-{number}"
+        fault = self._weather.take("post", "storefront")
+        order_id = await self._placed(key, body, fault)
+        self._answers[key] = body
+        if fault is not None and fault.kind == "cancelled twice at once":
+            await asyncio.gather(
+                self._cancel(f"cancel-{number}", order_id),
+                self._after(round(fault.amount), self._cancel(f"again-{number}", order_id)),
+            )
+        elif self._dice.random() < CANCELS:
+            await asyncio.sleep(self._dice.random())
+            await self._cancel(f"cancel-{number}", order_id)
+        if self._dice.random() < LOOKS:
+            await asyncio.sleep(self._dice.random())
+            await self.look(order_id)
+        if self._dice.random() < LOOKS:
+            await self.ask_again()
+
+    async def _placed(self, key: str, body: dict[str, object], fault: Fault | None) -> str:
+        """Post an order, as a bad client does where the fault says so, until it is answered."""
+        if fault is not None and fault.kind == "posted twice at once":
+            posts = (self._post(key, body) for _ in range(round(fault.amount)))
+            return (await asyncio.gather(*posts))[0]
+        if fault is not None and fault.kind == "client goes away":
+            attempt = asyncio.ensure_future(self._post(key, body))
+            await self._after(round(fault.amount), asyncio.sleep(0))
+            attempt.cancel()
+            with suppress(asyncio.CancelledError):
+                await attempt
+        return await self._post(key, body)
+
+    @staticmethod
+    async def _after(steps: int, then: Coroutine[Any, Any, None]) -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await then
+
+    async def _post(self, key: str, body: dict[str, object]) -> str:
+        """Post until there is an answer, with one key, as a good client does.
+
+        Raises:
+            ValueError: it was answered with a refusal that no good client can get.
+        """
+        while True:
+            answer = await self._send(
+                "capture", "POST", "/v1/orders", body, **{"Idempotency-Key": key}
+            )
+            if answer is None:
+                self.seen.append(Posted(key=key, status=0, order_id="", body_sha256=""))
+            elif answer.status_code == 201:
+                told = answer.json()
+                self._tokens[told["id"]] = told["tracking"]["token"]
+                self.seen.append(
+                    Posted(key=key, status=201, order_id=told["id"], body_sha256=answer.text)
+                )
+                return str(told["id"])
+            elif answer.status_code not in (409, 503) or "external-ref-taken" in answer.text:
+                raise ValueError(f"{key} was answered {answer.status_code} {answer.text}")
+            await asyncio.sleep(0.3)
+
+    async def _cancel(self, key: str, order_id: str) -> None:
+        headers = {"Idempotency-Key": key, "If-Match": "*"}
+        await self._send("capture", "POST", f"/v1/orders/{order_id}/cancel", {}, **headers)
+
+    async def _send(
+        self, host: str, method: str, path: str, body: object = None, **headers: str
+    ) -> httpx.Response | None:
+        """The answer; None when there was none, whatever the reason."""
+        async with self._running.client(host, **headers) as http:
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    return await http.request(method, path, json=body)
+            except (httpx.TransportError, TimeoutError):
+                return None
