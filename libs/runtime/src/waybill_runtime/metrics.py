@@ -12,9 +12,12 @@ HTTP_SECONDS = Histogram(
     buckets=_LATENCY_S,
 )
 HTTP_IN_FLIGHT = Gauge("waybill_http_in_flight", "Requests being answered now.")
+HTTP_LIMITED = Counter(
+    "waybill_http_limited_total", "Requests turned away with 429, by key or by address.", ["by"]
+)
 CONSUMED = Counter(
     "waybill_consumed_total",
-    "Deliveries taken from the bus: applied, duplicate, parked or fenced.",
+    "Deliveries taken from the bus: applied, noted, duplicate, parked or fenced.",
     ["outcome"],
 )
 CONSUME_SECONDS = Histogram(
@@ -67,5 +70,8 @@ KAFKA_CONSUMERS_REBUILT = Counter(
 )
 KAFKA_COMMITS_FAILED = Counter(
     "waybill_kafka_commits_failed_total", "Offsets not told to the broker; the truth is the store."
+)
+KAFKA_UNDECODABLE = Counter(
+    "waybill_kafka_undecodable_total", "Records that no client can decode; each is parked bare."
 )
 REBUILD_EVENTS = Counter("waybill_rebuild_events_total", "Events replayed by rebuilds.", ["view"])

@@ -19,6 +19,7 @@ from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Bus
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.http.auth import ROLES, KeyRing
+from waybill_runtime.http.limits import Limits, Rate
 from waybill_runtime.http.server import STOP_S, Server, new_server
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
@@ -132,7 +133,12 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
     ring = KeyRing(
         infrastructure.store, infrastructure.clock, settings.key_pepper.get_secret_value()
     )
-    server = new_server(service.app(ring), host=settings.host, port=settings.port)
+    limits = Limits(
+        infrastructure.clock,
+        key=Rate(per_s=settings.key_requests_per_s, burst=settings.key_burst),
+        address=Rate(per_s=settings.address_requests_per_s, burst=settings.address_burst),
+    )
+    server = new_server(service.app(ring, limits), host=settings.host, port=settings.port)
     try:
         await infrastructure.bus.ensure_topics(sorted(TOPICS))
         async with asyncio.TaskGroup() as group:

@@ -11,6 +11,7 @@ from waybill_runtime import metrics
 from waybill_runtime.consumer import EventConsumer, Handler
 from waybill_runtime.http import app as http_app
 from waybill_runtime.http.auth import KeyRing
+from waybill_runtime.http.limits import Limits
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Effect, JobRunner, Timer
 from waybill_runtime.lifecycle import keep_running
@@ -88,11 +89,11 @@ class Service:
             parts["jobs"] = jobs.run
         return parts
 
-    def app(self, keys: KeyRing) -> FastAPI:
+    def app(self, keys: KeyRing, limits: Limits | None = None) -> FastAPI:
         """The HTTP side; a worker without an API still has health and metrics."""
         blueprint = self.blueprint
         return http_app.create(
-            blueprint.name, blueprint.summary, blueprint.routers, self.infrastructure, keys
+            blueprint.name, blueprint.summary, blueprint.routers, self.infrastructure, keys, limits
         )
 
     async def run_parts(self, *, shares_process: bool = True) -> None:

@@ -41,6 +41,17 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap: str = Field("", description="host:port, comma separated, with bus=kafka.")
     kafka_replication: int = Field(1, ge=1, le=9, description="Copies of each topic.")
     key_pepper: SecretStr = Field(description="Secret under which API keys are hashed.")
+    key_requests_per_s: float = Field(
+        0.0, ge=0, description="Most that a process takes of one API key; 0: no limit."
+    )
+    key_burst: int = Field(2000, ge=1, description="Requests that a rested key may send at once.")
+    address_requests_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="Most of one address without a valid key; 0: no limit. Behind a proxy name it "
+        "in FORWARDED_ALLOW_IPS first, or all its clients are one address.",
+    )
+    address_burst: int = Field(1000, ge=1, description="The same at once, after a rest.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info")
     drain_s: float = Field(
         0.0, ge=0, le=60, description="Time between unready and closing, for load balancers."

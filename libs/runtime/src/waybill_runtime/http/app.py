@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from waybill_runtime.bus import BusUnavailable
 from waybill_runtime.http import problem
-from waybill_runtime.http.auth import KeyRing
+from waybill_runtime.http.auth import KeyRing, identify
 from waybill_runtime.http.edge import Edge
+from waybill_runtime.http.limits import Limits, unlimited
 from waybill_runtime.http.problem import Problem, Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Probe, alongside, time_the_loop
@@ -56,8 +57,9 @@ def create(
     routers: Sequence[APIRouter],
     infrastructure: Infrastructure,
     keys: KeyRing,
+    limits: Limits | None = None,
 ) -> FastAPI:
-    """The service's ASGI application."""
+    """The service's ASGI application; without limits it takes what comes."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -73,8 +75,10 @@ def create(
         redoc_url=None,
         openapi_tags=[{"name": name}],
         lifespan=lifespan,
+        dependencies=[Depends(identify)],
     )
     app.state.keys = keys
+    app.state.limits = limits or unlimited(infrastructure.clock)
     problem.install(app)
     app.add_middleware(Edge, clock=infrastructure.clock, ids=infrastructure.ids)
     for router in routers:
