@@ -142,6 +142,14 @@ images: ## Build every image (BASE=any image with Python and venv, BUILD_ARGS=�
 k8s: $(STAMP) ## Render the Kubernetes manifests and check them
 	@$(BIN)/pytest tests/deploy
 
+# --- hostile input ------------------------------------------------------------------------
+
+REQUESTS ?= 100000
+
+.PHONY: hostile-requests
+hostile-requests: $(STAMP) ## Ask every API what hostile clients ask (REQUESTS=…), with evidence
+	@PYTHONPATH=tests/hostile $(BIN)/python tests/hostile/requests_run.py --requests $(REQUESTS)
+
 .PHONY: replay
 replay: up ## Play a file of the UCI Online Retail layout through the APIs (FILE=…)
 	@[ -n "$(FILE)" ] || { echo "Name a file: make replay FILE=path/to/2010-12.csv.gz" >&2; exit 2; }

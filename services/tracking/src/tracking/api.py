@@ -47,7 +47,7 @@ def router(on: Infrastructure, tracking: Tracking) -> APIRouter:
     @routes.get(
         "/track/{token}/events",
         operation_id="track_events",
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/event-stream": {}}}},
     )
     async def events(
         token: str,
