@@ -49,7 +49,7 @@ def test_a_page_names_metrics_events_and_commands_that_exist(page: Path) -> None
     types = set(re.findall(rf"\b{SERVICES}\.[a-z]+_[a-z_]+\b", text))
     assert {name for name in types if f"{name}.v1" not in CATALOGUE} == set()
     known = set(commands())
-    for called in re.findall(r"\.venv/bin/waybill ((?:parked |projections )?[a-z]+)", text):
+    for called in re.findall(r"\.venv/bin/waybill ((?:parked |projections |keys )?[a-z]+)", text):
         assert called in known, called
 
 

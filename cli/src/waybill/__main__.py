@@ -5,7 +5,7 @@ import sys
 import typer
 
 from waybill import show
-from waybill.commands import events, parked, projections
+from waybill.commands import events, keys, parked, projections
 from waybill.commands.audit import audit
 from waybill.commands.chaos import chaos
 from waybill.commands.demo import demo
@@ -28,7 +28,7 @@ app.command()(audit)
 app.command()(chaos)
 app.command()(replay)
 app.command()(demo)
-for group in (events, projections, parked):
+for group in (events, keys, projections, parked):
     app.add_typer(group.app)
 
 
