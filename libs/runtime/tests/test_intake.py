@@ -10,6 +10,7 @@ from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_events.upcast import Step
 from waybill_runtime import intake
+from waybill_runtime.relay import message
 from waybill_runtime.testing.world import recorded
 
 NOW = ContactPreferenceChanged.TYPE
@@ -56,3 +57,35 @@ def test_a_type_that_nobody_knows_is_poison_to_the_strict_alone() -> None:
     stranger = event(type_="loyalty.points_won.v1")
     assert isinstance(intake.judge(stranger, {}, {NOW}, strict=True), intake.Poison)
     assert intake.judge(stranger, {}, {NOW}, strict=False) == intake.Apply(None)
+
+
+def _opened(*, topic: str = "notifications", key: str = "k", **changes: str) -> Recorded:
+    told = message(replace(event(), stream="default/preference/c"))
+    headers = [(name, changes.get(name, raw.decode()).encode()) for name, raw in told.headers]
+    return intake.opened(topic, key, headers, told.value)
+
+
+def test_an_event_where_it_belongs_is_opened() -> None:
+    assert _opened().event_id == event().event_id
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ({"key": "another"}, "key is not that of header ce_partitionkey"),
+        ({"key": ""}, "key is not that of header ce_partitionkey"),
+        ({"topic": "orders"}, "does not belong on topic orders"),
+        ({"ce_stream": "other/preference/c"}, "a stream of another tenant"),
+    ],
+)
+def test_an_event_where_it_does_not_belong_is_poison(where: dict[str, str], why: str) -> None:
+    with pytest.raises(intake.Poison, match=why):
+        _opened(**where)
+
+
+def test_a_header_that_is_there_twice_is_poison() -> None:
+    told = message(event())
+    headers = [*told.headers, ("x-foreign", b"1"), ("x-foreign", b"2")]
+    assert intake.opened("notifications", "k", headers, told.value) == event()
+    with pytest.raises(intake.Poison, match="header ce_id is there twice"):
+        intake.opened("notifications", "k", [*headers, ("ce_id", b"other")], told.value)

@@ -89,9 +89,14 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
     """The event that a message of the bus carries.
 
     Raises:
-        InvalidEnvelope: a header is missing, is not text, or is not what it should be.
+        InvalidEnvelope: a header is missing, is there twice, is not text, or is not what it should
+            be.
     """
-    text = {name: _short(f"header {name}", raw) for name, raw in pairs}
+    text: dict[str, str] = {}
+    for name, raw in pairs:
+        if name in text and name.startswith("ce_"):  # which of two counts, nobody can know
+            raise InvalidEnvelope(f"header {name} is there twice")
+        text[name] = _short(f"header {name}", raw)
     try:
         event = Recorded(
             event_id=text["ce_id"],
@@ -115,6 +120,8 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
     for name in _NEVER_EMPTY:
         if not text[name]:
             raise InvalidEnvelope(f"header {name} is empty")
+    if event.stream.count("/") > 1 and not event.stream.startswith(f"{event.tenant}/"):
+        raise InvalidEnvelope("header ce_stream names a stream of another tenant than ce_tenant")
     return event
 
 

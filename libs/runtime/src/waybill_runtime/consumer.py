@@ -65,6 +65,7 @@ class _Sorted:
     marks: dict[str, int] = field(default_factory=dict)
     park: list[Parked] = field(default_factory=list)
     duplicates: int = 0
+    noted: int = 0
 
 
 class FencedOff(Exception):
@@ -246,6 +247,7 @@ class EventConsumer:
                 await transaction.parking.park(self._name, order.park)
         metrics.CONSUME_BATCH.observe(len(fresh))
         metrics.CONSUMED.labels(outcome="applied").inc(len(order.apply))
+        metrics.CONSUMED.labels(outcome="noted").inc(order.noted)
         metrics.CONSUMED.labels(outcome="duplicate").inc(order.duplicates + len(batch) - len(fresh))
         metrics.CONSUMED.labels(outcome="parked").inc(len(order.park))
 
@@ -290,7 +292,9 @@ class EventConsumer:
                     order.duplicates += 1
                 case Apply(event=model):
                     seen[event.stream] = order.marks[event.stream] = event.version
-                    if model is not None:
+                    if model is None:
+                        order.noted += 1
+                    else:
                         order.apply.append(Incoming(event, model))
                 case refusal:
                     raise refusal
@@ -298,7 +302,7 @@ class EventConsumer:
 
     def _open(self, delivery: Delivery) -> Recorded:
         message = delivery.message
-        return intake.opened(message.topic, message.headers, message.value)
+        return intake.opened(message.topic, message.key, message.headers, message.value)
 
     async def _park(self, delivery: Delivery, reason: str) -> None:
         """Set one delivery aside, with its key, and move on behind it."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from waybill_events import codec, envelope
-from waybill_events.catalogue import CATALOGUE
+from waybill_events.catalogue import CATALOGUE, TOPICS
 from waybill_events.codec import InvalidEvent
 from waybill_events.envelope import InvalidEnvelope, Recorded
 from waybill_events.event import Event
@@ -44,16 +44,23 @@ Verdict: TypeAlias = Apply | Duplicate | Gap | Poison
 """Gap and Poison are exceptions, for whoever cannot go on to raise."""
 
 
-def opened(topic: str, headers: Sequence[tuple[str, bytes]], value: bytes) -> Recorded:
+def opened(topic: str, key: str, headers: Sequence[tuple[str, bytes]], value: bytes) -> Recorded:
     """The event that a delivery carries.
 
     Raises:
-        Poison: it is none of ours.
+        Poison: it is none of ours, or not where it belongs: under another key than its own it
+            would be read beside that key's events by another consumer, and park what is not its.
     """
     try:
-        return envelope.from_message(topic, headers, value)
+        recorded = envelope.from_message(topic, headers, value)
     except InvalidEnvelope as error:
         raise Poison(str(error)) from error
+    if recorded.key != key:
+        raise Poison("the message's key is not that of header ce_partitionkey")
+    entry = CATALOGUE.get(recorded.type)
+    if entry is not None and topic in TOPICS and entry.topic != topic:
+        raise Poison(f"type {recorded.type} does not belong on topic {topic}")
+    return recorded
 
 
 def judge(

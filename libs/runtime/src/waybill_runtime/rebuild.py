@@ -130,7 +130,9 @@ class Rebuild:
             after = 0
             while page := await transaction.parking.parked(self._name, after=after, limit=PAGE):
                 for parked in page:
-                    recorded = intake.opened(parked.partition.topic, parked.headers, parked.value)
+                    recorded = intake.opened(
+                        parked.partition.topic, parked.key, parked.headers, parked.value
+                    )
                     self._held.setdefault(recorded.stream, {})[recorded.version] = recorded
                 after = page[-1].position
 
@@ -182,7 +184,7 @@ class Rebuild:
         for delivery in batch:
             message = delivery.message
             try:
-                recorded = intake.opened(message.topic, message.headers, message.value)
+                recorded = intake.opened(message.topic, message.key, message.headers, message.value)
             except Poison:
                 continue  # parked by the live consumer, and no part of any view
             arrived.append((delivery, recorded))

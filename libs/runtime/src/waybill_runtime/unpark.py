@@ -228,7 +228,7 @@ def opened(parked: Parked) -> Recorded:
     Raises:
         Poison: it is none of ours.
     """
-    return intake.opened(parked.partition.topic, parked.headers, parked.value)
+    return intake.opened(parked.partition.topic, parked.key, parked.headers, parked.value)
 
 
 def in_order(waiting: Sequence[Parked]) -> Sequence[Parked]:
