@@ -158,3 +158,22 @@ replay: up ## Play a file of the UCI Online Retail layout through the APIs (FILE
 .PHONY: demo
 demo: up ## Show orders flowing, live, and end with the audit
 	@"$(WAYBILL)" demo
+
+# --- chaos on real processes --------------------------------------------------------------
+
+MINUTES ?= 60
+SEED ?= 1
+FAULTS ?= 1000
+ORDERS ?= 50000
+RATE ?= 20
+RESUME ?=
+
+.PHONY: chaos
+chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, RESUME=--resume)
+	@"$(WAYBILL)" chaos --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --faults $(FAULTS) \
+		--orders $(ORDERS) --evidence docs/evidence/chaos-$(BUS).json $(RESUME)
+
+.PHONY: soak
+soak: $(STAMP) ## Load without faults, and whether anything grows (BUS, MINUTES, SEED, RATE)
+	@"$(WAYBILL)" soak --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --rate $(RATE) \
+		--evidence docs/evidence/soak-$(BUS).json

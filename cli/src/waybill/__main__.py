@@ -12,6 +12,7 @@ from waybill.commands.demo import demo
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.replay import replay
+from waybill.commands.soak import soak
 from waybill.commands.status import logs, status
 from waybill.commands.up import up
 from waybill.failure import INTERRUPTED, Failure
@@ -26,6 +27,7 @@ for command in (up, down, clean, status, logs, doctor):
     app.command()(command)
 app.command()(audit)
 app.command()(chaos)
+app.command()(soak)
 app.command()(replay)
 app.command()(demo)
 for group in (events, keys, projections, parked):

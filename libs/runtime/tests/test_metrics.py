@@ -46,6 +46,7 @@ def test_a_served_application_tells_how_late_its_loop_is() -> None:
             await asyncio.sleep(0.5)
             clock.stalled_s += 0.3
             await asyncio.sleep(1)
+            assert value("waybill_tasks") == len(asyncio.all_tasks())
             assert value("waybill_loop_lag_seconds") == pytest.approx(0.3)
             await asyncio.sleep(1)
             assert value("waybill_loop_lag_seconds") == pytest.approx(0.0)

@@ -46,7 +46,7 @@ async def audit(ground: Ground) -> Audited:
     ]
     audited = Audited([], list(told["notes"]))
     for one in told["guarantees"]:
-        kept, planted = _apart(one["violations"], places)
+        kept, planted = apart(one["violations"], places)
         audited.planted += planted
         audited.findings.append(
             Finding(
@@ -61,7 +61,8 @@ async def audit(ground: Ground) -> Audited:
     return audited
 
 
-def _apart(violations: Sequence[str], places: Sequence[str]) -> tuple[list[str], list[str]]:
+def apart(violations: Sequence[str], places: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stays a violation, and what names exactly a place where we planted something."""
     planted = [
         line for line in violations if line.endswith(STRAY) and line.startswith(tuple(places))
     ]

@@ -30,6 +30,7 @@ class Segment(BaseModel):
     next_order: int
     first_fault: int
     next_fault: int
+    asked_faults: int
     acknowledged: int
     unknown: int
     looks: int

@@ -42,15 +42,17 @@ FOREIGN = ("_PORT", "_URL", "_KEY", "_BOOTSTRAP")
 
 
 class House:
-    """One system with its proxies. Owed a `close`; its data stay."""
+    """One system with its proxies, unless it is to run without. Owed a `close`; its data stay."""
 
-    def __init__(self, path: Path, bus: programs.BusName, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, bus: programs.BusName, clock: Clock, *, proxied: bool = True
+    ) -> None:
         self.home = homes.Home(path)
         self.bus: programs.BusName = bus
         self.clock = clock
         self.home.prepare()
         self._ports = ports.Ports(self.home.path / "ports.json")
-        self.links = {link.name: link for link in self._links()}
+        self.links = {link.name: link for link in self._links()} if proxied else {}
         self._daemon: subprocess.Popen[bytes] | None = None
 
     async def open(self) -> None:

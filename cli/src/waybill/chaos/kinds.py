@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from waybill.chaos.faults import links, messages, partners, processes, replicas, views
+from waybill.chaos.faults import disks, links, messages, partners, processes, replicas, views
 from waybill.chaos.ground import Strike
 from waybill.chaos.plan import Kind
 from waybill.programs import SANDBOXES, SERVICES, BusName
@@ -18,11 +18,14 @@ ORDER_TOPICS = ("orders", "inventory", "payments", "fulfillment")
 
 @dataclass(frozen=True, slots=True)
 class Striking:
-    """A kind, and how it strikes and heals. `bus`: only on that bus; empty: on both."""
+    """A kind, and how it strikes and heals. `bus`: only on that bus; empty: on both. `disk`: only
+    where Postgres has a small file system of its own.
+    """
 
     kind: Kind
     strike: Strike
     bus: str = ""
+    disk: bool = False
 
 
 def _kind(
@@ -32,8 +35,11 @@ def _kind(
     lasts_s: tuple[float, float] = (0.0, 0.0),
     weight: float = 1.0,
     bus: str = "",
+    *,
+    disk: bool = False,
 ) -> Striking:
-    return Striking(Kind(name=name, targets=targets, lasts_s=lasts_s, weight=weight), strike, bus)
+    kind = Kind(name=name, targets=targets, lasts_s=lasts_s, weight=weight)
+    return Striking(kind, strike, bus, disk)
 
 
 _ALL = (
@@ -44,6 +50,7 @@ _ALL = (
     _kind("postgres-fast", processes.stop_postgres, ("postgres",)),
     _kind("postgres-immediate", processes.stop_postgres, ("postgres",)),
     _kind("postgres-pause", processes.pause_postgres, ("postgres",), (1.0, 5.0)),
+    _kind("disk-full", disks.fill, ("postgres",), (1.0, 6.0), disk=True),
     _kind("database-cut", links.cut, DATABASES, (0.0, 4.0)),
     _kind("database-slow", links.slow, DATABASES, (2.0, 10.0)),
     _kind("database-black-hole", links.black_hole, DATABASES, (2.0, 15.0)),
@@ -67,6 +74,6 @@ _ALL = (
 )
 
 
-def on(bus: BusName) -> Mapping[str, Striking]:
-    """Every kind that this bus allows, by name."""
-    return {one.kind.name: one for one in _ALL if one.bus in ("", bus)}
+def on(bus: BusName, *, disk: bool = False) -> Mapping[str, Striking]:
+    """Every kind that this bus allows, by name; `disk`: Postgres has a small one of its own."""
+    return {one.kind.name: one for one in _ALL if one.bus in ("", bus) and (disk or not one.disk)}

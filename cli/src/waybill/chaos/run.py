@@ -13,6 +13,7 @@ from waybill import shop as shops
 from waybill.audit.evidence import Finding
 from waybill.chaos import auditing, history, kinds, plan, repairing, settling
 from waybill.chaos.conduct import Conductor
+from waybill.chaos.faults import disks
 from waybill.chaos.ground import Ground
 from waybill.chaos.house import House
 from waybill.chaos.load import Load
@@ -26,7 +27,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a segment is to be; `faults` are its own, as many as are planned."""
+    """What a segment is to be. `faults` have to strike; some more are planned, as a few find
+    nothing to strike.
+    """
 
     bus: BusName
     seed: int
@@ -43,6 +46,11 @@ class Outcome:
     history: history.History
     findings: Sequence[Finding]
     planted: Sequence[str]
+
+
+def planned(faults: int) -> int:
+    """How many are planned so that so many strike."""
+    return faults + faults // 10
 
 
 async def segment(path: Path, wish: Wish, clock: Clock, tell: Tell) -> Outcome:
@@ -87,7 +95,8 @@ class _Run:
         recovery = Recovery(http, clock, self._urls, lambda: self._conductor.active)
         self._ground = Ground(house, load, recovery, http, clock)
         self._ground.planted += past.planted
-        self._kinds = kinds.on(wish.bus)
+        own_disk = disks.postgres_room(house.home.path).is_mount()
+        self._kinds = kinds.on(wish.bus, disk=own_disk)
         log = house.home.logs / "faults.jsonl"
         self._conductor = Conductor(self._ground, self._kinds, clock, log)
         self._rebalances = Rebalances(house)
@@ -117,7 +126,8 @@ class _Run:
                 first_order=self._past.next_order,
                 next_order=load.next_number,
                 first_fault=self._past.next_fault,
-                next_fault=self._past.next_fault + self._wish.faults,
+                next_fault=self._past.next_fault + planned(self._wish.faults),
+                asked_faults=self._wish.faults,
                 acknowledged=counts.acknowledged,
                 unknown=counts.unknown,
                 looks=counts.looks,
@@ -144,7 +154,7 @@ class _Run:
             wish.seed,
             [one.kind for one in self._kinds.values()],
             duration_s=wish.minutes * 60,
-            count=wish.faults,
+            count=planned(wish.faults),
             first=self._past.next_fault,
         )
         async with asyncio.TaskGroup() as group:

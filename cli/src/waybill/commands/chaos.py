@@ -32,12 +32,15 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
         int | None, typer.Option(help="Acknowledged orders below which the run fails, in all.")
     ] = None,
     faults: Annotated[
-        int | None, typer.Option(help="Faults to strike in this run; fewer in all is a failure.")
+        int | None, typer.Option(help="Faults that have to strike in this run; fewer fail it.")
     ] = None,
     customers: Annotated[int, typer.Option(min=1, max=500, help="Orders under way at once.")] = 24,
     resume: Annotated[  # noqa: FBT002  a flag of the command line
         bool, typer.Option("--resume", help="Go on upon the same stores; figures are of all runs.")
     ] = False,
+    disk: Annotated[
+        int, typer.Option(help="As root: a file system of so many MiB for Postgres, to be filled.")
+    ] = 0,
     evidence: Annotated[
         Path | None, typer.Option(help="Write the evidence there, as JSON.")
     ] = None,
@@ -52,11 +55,15 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     """
     from waybill import proof
     from waybill.chaos import run, verdict
+    from waybill.chaos.faults import disks
     from waybill.chaos.plan import Asked
 
     planned = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
     command = f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {planned}"
-    _make_room(home, resume=resume)
+    make_room(home, resume=resume)
+    if disk:
+        homes.Home(home).prepare()
+        disks.mount(home, disk)
     wish = run.Wish(
         bus=bus, seed=seed, minutes=minutes, faults=planned, at_once=customers, command=command
     )
@@ -67,18 +74,23 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     asked = Asked(
         minutes=minutes * len(segments),
         orders=round(minutes * ORDERS_A_MINUTE) if orders is None else orders,
-        faults=segments[-1].next_fault - 1,
+        faults=sum(segment.asked_faults for segment in segments),
         kinds=min(KINDS, planned),
     )
     found = verdict.proof(outcome, asked, bus=bus, command=command)
     if evidence is not None:
         proof.write(found, evidence)
-    _show(found)
+    told(found)
     if not found.passes:
         raise typer.Exit(FAILED)
 
 
-def _make_room(path: Path, *, resume: bool) -> None:
+def make_room(path: Path, *, resume: bool) -> None:
+    """See that the home is free, and empty unless it is gone on with.
+
+    Raises:
+        Failure: a system runs there, or it is not Waybill's.
+    """
     home = homes.Home(path)
     if state.is_supervised(home):
         raise Failure(
@@ -86,15 +98,19 @@ def _make_room(path: Path, *, resume: bool) -> None:
             "Let its run end, or name another --home.",
             code=CONFLICT,
         )
+    from waybill.chaos.faults import disks
+
     if resume:
         return
+    disks.unmount(path)
     elsewhere = place.used(home) if home.exists() else None
     if elsewhere is not None:
         shutil.rmtree(elsewhere)
     home.drop()
 
 
-def _show(found: "Proof") -> None:
+def told(found: "Proof") -> None:
+    """The findings, each figure beside what was asked, and what fell short."""
     from waybill.audit import report
 
     show.out.print(report.as_table(found.findings))

@@ -119,8 +119,9 @@ async def keep_running(name: str, run: Callable[[], Awaitable[None]], stopping: 
 
 
 async def time_the_loop(clock: Clock) -> None:
-    """Record every second how late the event loop is; runs until it is cancelled."""
+    """Record every second how late the event loop is, and how many tasks it has; cancel it."""
     while True:
         due_s = clock.monotonic_s() + LAG_EVERY_S
         await asyncio.sleep(LAG_EVERY_S)
         metrics.LOOP_LAG_S.set(max(0.0, clock.monotonic_s() - due_s))
+        metrics.TASKS.set(len(asyncio.all_tasks()))

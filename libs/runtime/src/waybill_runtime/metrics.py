@@ -62,6 +62,7 @@ PART_FAILURES = Counter(
     "waybill_part_failures_total", "Long-running parts that failed and were restarted.", ["part"]
 )
 LOOP_LAG_S = Gauge("waybill_loop_lag_seconds", "How late the event loop ran its last timer.")
+TASKS = Gauge("waybill_tasks", "Tasks of the event loop that are not done.")
 KAFKA_PRODUCERS_DISCARDED = Counter(
     "waybill_kafka_producers_discarded_total", "Producers thrown away because a send failed."
 )

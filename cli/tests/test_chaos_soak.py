@@ -1,0 +1,41 @@
+"""What a soak calls growing: the last quarter above the second, warm-up left out."""
+
+from waybill.chaos import soak
+
+
+def gone(figures: list[float], measure: str = "rss_mib") -> soak.Course:
+    samples = soak.Samples()
+    for number, figure in enumerate(figures):
+        samples.add(number * 5.0, "capture", {measure: figure})
+    (course,) = soak.courses(samples)
+    return course
+
+
+def test_warm_up_is_not_growth() -> None:
+    assert gone([50.0, 90.0, 100.0, 110.0] + [120.0] * 12).flat
+
+
+def test_what_goes_on_growing_is_not_flat_and_its_slope_is_told() -> None:
+    course = gone([100.0 + 2 * number for number in range(40)])
+    assert not course.flat
+    assert course.slope_per_h == 1440.0
+
+
+def test_a_little_noise_is_flat() -> None:
+    assert gone([20.0 + number % 3 for number in range(40)], "open_files").flat
+
+
+def test_too_few_samples_say_nothing_and_that_is_a_shortfall() -> None:
+    samples = soak.Samples()
+    samples.add(0.0, "capture", {"rss_mib": 1.0})
+    figures = {"minutes": 1.0, "orders_per_s": 5.0, "quiet_s": 1.0}
+    assert soak.shortfalls(figures, figures, soak.courses(samples)) == [
+        "too short to see anything grow"
+    ]
+
+
+def test_a_lower_rate_than_asked_is_a_shortfall() -> None:
+    asked = {"minutes": 1.0, "orders_per_s": 20.0, "quiet_s": 60.0}
+    reached = {"minutes": 1.0, "orders_per_s": 5.0, "quiet_s": 1.0}
+    course = gone([1.0] * 40)
+    assert soak.shortfalls(asked, reached, [course]) == ["orders_per_s: 5 of 20"]

@@ -1,0 +1,136 @@
+"""What a chaos run has to come to: whatever falls short is said, and fails it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from waybill.audit.evidence import Finding
+from waybill.chaos import auditing, history, recovery, verdict
+from waybill.chaos.conduct import Struck
+from waybill.chaos.plan import Asked
+from waybill.chaos.run import Outcome
+
+ASKED = Asked(minutes=1, orders=10, faults=2, kinds=2)
+
+
+def struck(number: int, kind: str, *, hit: bool = True) -> dict[str, object]:
+    return {
+        "number": number,
+        "kind": kind,
+        "target": "capture",
+        "planned_s": 1.0,
+        "struck_s": 1.0,
+        "healed_s": 2.0,
+        "struck": hit,
+        "overlapped": False,
+        "note": "",
+    }
+
+
+def segment(**changes: object) -> history.Segment:
+    told: dict[str, object] = {
+        "seed": 1,
+        "bus": "postgres",
+        "command": "waybill chaos",
+        "commit": "abc",
+        "started_at": datetime(2026, 11, 1, tzinfo=UTC),
+        "duration_s": 60.0,
+        "first_order": 1,
+        "next_order": 13,
+        "first_fault": 1,
+        "next_fault": 3,
+        "asked_faults": 2,
+        "acknowledged": 12,
+        "unknown": 0,
+        "looks": 5,
+        "ended": {"completed": 12},
+        "kinds": {"approve": 12},
+        "faults": [struck(1, "service-kill"), struck(2, "poison")],
+        "recovered": [],
+        "told": [],
+        "planted": [],
+        "quiet_s": 4.0,
+        "restarted_quiet_s": 2.0,
+        "still_waiting": {},
+        "rebalances": 0,
+        "violations": [],
+    }
+    return history.Segment.model_validate({**told, **changes})
+
+
+def shortfalls(*segments: history.Segment, asked: Asked = ASKED) -> str:
+    found = history.History(segments=list(segments))
+    proof = verdict.proof(Outcome(found, [], []), asked, bus="postgres", command="waybill chaos")
+    assert proof.passes is not bool(proof.shortfalls)
+    return "; ".join(proof.shortfalls)
+
+
+def test_a_run_that_came_to_what_was_asked_passes() -> None:
+    assert shortfalls(segment()) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"faults": [struck(1, "service-kill"), struck(2, "poison", hit=False)]}, "faults: 1 of 2"),
+        ({"faults": [struck(1, "poison"), struck(2, "poison")]}, "kinds: 1 of 2"),
+        ({"acknowledged": 9}, "orders: 9 of 10"),
+        ({"quiet_s": 61.0}, "quiet only after 61 s"),
+        ({"restarted_quiet_s": 75.0}, "quiet only after 75 s"),
+        ({"violations": ["I1: lost"]}, "1 violations"),
+        ({"told": [{"what": "rebuild", "verdict": "different"}]}, "rebuilds equal: 0 of 1"),
+    ],
+)
+def test_whatever_fell_short_is_said(changes: dict[str, object], said: str) -> None:
+    assert said in shortfalls(segment(**changes))
+
+
+def test_segments_on_the_same_stores_are_added_up() -> None:
+    asked = Asked(minutes=2, orders=24, faults=4, kinds=2)
+    assert shortfalls(segment(), segment(), asked=asked) == ""
+    assert shortfalls(segment(), asked=asked) == "orders: 12 of 24; faults: 2 of 4"
+
+
+def test_slow_recoveries_fall_short_once_they_are_enough_to_judge() -> None:
+    slow = {"what": "service payment", "took_s": 7.5, "in_time": True, "alone": True}
+    assert "service recovered within 7.5 s" in shortfalls(segment(recovered=[slow] * 50))
+    assert shortfalls(segment(recovered=[slow] * 49)) == ""
+
+
+def test_a_guarantee_that_is_violated_fails_the_proof() -> None:
+    finding = Finding("I1", "an order is never lost", violations=["ord_1 was lost"])
+    found = history.History(segments=[segment()])
+    proof = verdict.proof(Outcome(found, [finding], []), ASKED, bus="postgres", command="x")
+    assert not proof.passes
+
+
+def test_only_the_very_messages_that_we_planted_are_set_aside() -> None:
+    ours = "message orders/3 offset 12 (header ce_id is missing) is on the bus and in no store"
+    other = "message orders/3 offset 120 (header ce_id is missing) is on the bus and in no store"
+    lost = "message orders/3 offset 12 is not on the bus"
+    kept, planted = auditing.apart([ours, other, lost], ["message orders/3 offset 12 "])
+    assert planted == [ours]
+    assert kept == [other, lost]
+
+
+def test_work_is_what_the_counters_of_deliveries_sends_and_jobs_come_to() -> None:
+    text = (
+        "# HELP waybill_consumed_total x\n"
+        'waybill_consumed_total{outcome="applied"} 3.0\n'
+        'waybill_consumed_total{outcome="duplicate"} 1.0\n'
+        "waybill_relayed_total 4.0\n"
+        "waybill_relayed_created 1.7e9\n"
+        'waybill_jobs_total{kind="x",outcome="done"} 2.0\n'
+        "waybill_loop_lag_seconds 0.5\n"
+    )
+    assert recovery.work_done(text) == 10.0
+
+
+def test_the_percentile_is_by_nearest_rank() -> None:
+    assert recovery.p99([float(n) for n in range(1, 201)]) == 198.0
+    assert recovery.p99([1.0, 2.0]) == 2.0
+    assert recovery.p99([]) == 0.0
+
+
+def test_a_struck_fault_is_read_back_as_it_was_written() -> None:
+    assert history.History(segments=[segment()]).struck[0] == Struck(**struck(1, "service-kill"))  # type: ignore[arg-type]
