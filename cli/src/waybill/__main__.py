@@ -13,6 +13,7 @@ from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.replay import replay
 from waybill.commands.soak import soak
+from waybill.commands.simulate import simulate
 from waybill.commands.status import logs, status
 from waybill.commands.up import up
 from waybill.failure import INTERRUPTED, Failure
@@ -30,6 +31,7 @@ app.command()(chaos)
 app.command()(soak)
 app.command()(replay)
 app.command()(demo)
+app.command()(simulate)
 for group in (events, keys, projections, parked):
     app.add_typer(group.app)
 

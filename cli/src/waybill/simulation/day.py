@@ -51,6 +51,8 @@ class Result:
     seed: int
     orders: int = 0
     planned: int = 0
+    numbers: Sequence[int] = ()
+    """Of the planned faults."""
     struck: Mapping[str, int] = field(default_factory=dict)
     log: Sequence[str] = ()
     statuses: Mapping[str, str] = field(default_factory=dict)
@@ -93,7 +95,7 @@ def simulate(
         try:
             loop.run(day.run(Path(scratch)))
         except Exception as error:  # noqa: BLE001 - whatever ends a day early is a finding
-            day.violations.append(f"the day ended early: {error!r}")
+            day.violations.append(f"ended early: {error!r}")
     return day.result()
 
 
@@ -144,6 +146,7 @@ class Day:
         self._loop = loop
         self._seed = seed
         self._orders = orders
+        self._numbers = [fault.number for fault in plan]
         self._span_s = orders * SECONDS_PER_ORDER
         self._weather = Weather(loop, plan)
         self._world = faulty.FaultyWorld(seed, self._weather, lease_s=LEASE_S)
@@ -162,7 +165,7 @@ class Day:
         await self._judge("")
         self._running.operator.restart_all()
         await self._until(self._is_quiet, QUIET_S)
-        await self._judge("after a restart of everything, ")
+        await self._judge(" (after a restart of everything)")
         for task in outside:
             task.cancel()
         await self._running.stop()
@@ -172,12 +175,13 @@ class Day:
         if weather.left:
             left = "; ".join(str(fault) for fault in weather.left[:5])
             self.violations.append(
-                f"{len(weather.left)} of {weather.planned} faults did not strike: {left}"
+                f"unstruck: {len(weather.left)} of {weather.planned} faults: {left}"
             )
         return Result(
             seed=self._seed,
             orders=len(self._shop.order_ids),
             planned=weather.planned,
+            numbers=self._numbers,
             struck=dict(weather.struck),
             log=weather.log,
             statuses=self._ends(),
@@ -218,7 +222,7 @@ class Day:
         for order_id in self._shop.order_ids[-3:]:
             await self._shop.look(order_id)
         if not await self._until(self._is_quiet, QUIET_S):
-            self.violations.append(f"not quiet {QUIET_S} s later: {'; '.join(self._unrest())}")
+            self.violations.append(f"restless: {QUIET_S} s later, {'; '.join(self._unrest())}")
 
     async def _until(self, is_so: Callable[[], bool], seconds: float) -> bool:
         """Wait for it, taking up what is parked, as an operator does."""
@@ -233,9 +237,9 @@ class Day:
     async def _judge(self, when: str) -> None:
         self._findings = judge(await evidence.gather(self._running, self._shop.seen))
         for finding in self._findings:
-            self.violations += [f"{when}{finding.guarantee}: {said}" for said in finding.violations]
+            self.violations += [f"{finding.guarantee}: {said}{when}" for said in finding.violations]
             self.violations += [
-                f"{when}{finding.guarantee} lacks {what}" for what in finding.missing
+                f"{finding.guarantee}: lacks {what}{when}" for what in finding.missing
             ]
 
     # --- what stands in the stores ----------------------------------------------------------

@@ -1,0 +1,101 @@
+"""Many days, a few at a time, each in a process that has nothing of the day before in it."""
+
+import gc
+import hashlib
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from waybill.audit.evidence import Finding
+from waybill.simulation.day import Result, simulate
+
+PROCESSES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which days are wanted. `faults` None: as many as the orders call for."""
+
+    first: int
+    seeds: int
+    orders: int
+    faults: int | None = None
+
+
+@dataclass(slots=True)
+class Sum:
+    """What many days came to together."""
+
+    days: int = 0
+    orders: int = 0
+    planned: int = 0
+    violations: int = 0
+    steps: int = 0
+    virtual_s: float = 0.0
+    struck: Counter[str] = field(default_factory=Counter)
+    failed: list[Result] = field(default_factory=list)
+    findings: dict[str, Finding] = field(default_factory=dict)
+    _traces: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def add(self, day: Result) -> None:
+        self.days += 1
+        self.orders += day.orders
+        self.planned += day.planned
+        self.violations += len(day.violations)
+        self.steps += day.steps
+        self.virtual_s += day.virtual_s
+        self.struck.update(day.struck)
+        self._traces.update(day.trace.encode())
+        if not day.passes:
+            self.failed.append(day)
+        for finding in day.findings:
+            whole = self.findings.setdefault(
+                finding.guarantee, Finding(finding.guarantee, finding.promise)
+            )
+            for what, count in finding.looked_at.items():
+                whole.looked(what, count)
+            whole.violations += [f"seed {day.seed}: {said}" for said in finding.violations]
+            whole.missing += [f"seed {day.seed}: {what}" for what in finding.missing]
+
+    @property
+    def faults(self) -> int:
+        return self.struck.total()
+
+    @property
+    def trace(self) -> str:
+        """A hash over the traces of all days, in the order of their seeds."""
+        return self._traces.hexdigest()
+
+
+def run(asked: Asked, *, processes: int = PROCESSES) -> Iterator[Result]:
+    """The days in the order of their seeds, without their logs."""
+    seeds = range(asked.first, asked.first + asked.seeds)
+    if processes == 1:
+        yield from (_day(seed, asked.orders, asked.faults) for seed in seeds)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["waybill.simulation.day"])
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_settle_in) as pool:
+        count = len(seeds)
+        yield from pool.map(_day, seeds, [asked.orders] * count, [asked.faults] * count)
+
+
+def _settle_in() -> None:
+    """What is loaded stays: only what a day leaves behind is looked through for garbage."""
+    simulate(0, orders=1, faults=0)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _day(seed: int, orders: int, faults: int | None) -> Result:
+    day = simulate(seed, orders=orders, faults=faults)
+    gc.collect()
+    return replace(day, log=(), statuses={})
+
+
+def describe(struck: Counter[str]) -> Sequence[str]:
+    """Faults by kind, most first."""
+    return [f"{count:>9,}  {kind}" for kind, count in struck.most_common()]
