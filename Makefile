@@ -114,6 +114,14 @@ clean: $(STAMP) ## Stop everything and drop its data
 status: $(STAMP) ## Show each process: readiness, restarts, memory
 	@"$(WAYBILL)" status
 
+.PHONY: simulate
+simulate: SEEDS = 300
+simulate: FROM = 0
+simulate: ORDERS = 8
+simulate: $(STAMP) ## Simulate days with faults from a seed (SEEDS=300, FROM=0, ORDERS=8, EVIDENCE=path)
+	@"$(WAYBILL)" simulate --seeds $(SEEDS) --from $(FROM) --orders $(ORDERS) \
+		$(if $(EVIDENCE),--evidence "$(EVIDENCE)")
+
 .PHONY: test
 test: $(STAMP) ## Run every suite; KAFKA=required fails instead of leaving Kafka out
 	@tests/run
@@ -149,6 +157,16 @@ REQUESTS ?= 100000
 .PHONY: hostile-requests
 hostile-requests: $(STAMP) ## Ask every API what hostile clients ask (REQUESTS=…), with evidence
 	@PYTHONPATH=tests/hostile $(BIN)/python tests/hostile/requests_run.py --requests $(REQUESTS)
+
+# --- crash points -------------------------------------------------------------------------
+
+RESULTS ?= $(VENV)/crash-points.jsonl
+SECONDS_AT_ONCE ?= 3600
+
+.PHONY: crash-points
+crash-points: $(STAMP) ## Let services die at every point; goes on where RESULTS ends, with evidence
+	@PYTHONPATH=tests/crash $(BIN)/python tests/crash/crash_run.py --results "$(RESULTS)" \
+		--seconds $(SECONDS_AT_ONCE) --evidence docs/evidence/crash-points.json
 
 .PHONY: replay
 replay: up ## Play a file of the UCI Online Retail layout through the APIs (FILE=…)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from crash_system import System
 
+from crash_system import System
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
 from waybill.ledger import Posted
 from waybill.programs import SERVICES

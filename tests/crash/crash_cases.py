@@ -13,17 +13,17 @@ from typing import Any
 
 import asyncpg
 import httpx
-from crash_audit import Auditor
-from crash_stories import STORIES, OrderEnded, Shop
-from crash_system import Life, System, until
-from crash_table import Case
-from crash_victim import PAUSE_S, Arm
 
 import capture.service
 import fulfillment.service
 import inventory.service
 import notification.service
 import payment.service
+from crash_audit import Auditor
+from crash_stories import STORIES, OrderEnded, Shop
+from crash_system import Life, System, until
+from crash_table import Case
+from crash_victim import PAUSE_S, Arm
 from fulfillment.deadlines import Deadlines
 from waybill.audit.evidence import Finding
 from waybill.audit.oracles import judge
@@ -307,6 +307,10 @@ class _Run:
                 await self._poison()
                 await self._give_up(row.service, arms)
                 await self._story()
+            case "republish":
+                await self._story()
+                await self._use(row.service, row.tool, row.subject, arms)
+                await STORIES["bought"](self._shop)
             case _:
                 await self._story()
                 await self._use(row.service, row.tool, row.subject, arms)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -17,12 +18,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import crash_system
 from crash_audit import Auditor
 from crash_cases import Cases, Result, quiet
 from crash_table import ROWS, VARIANTS, Case, cases
-
 from waybill import proof
 from waybill.audit.evidence import Finding
 from waybill.audit.oracles import judge
@@ -60,7 +61,10 @@ async def run(
     tell: Tell,
     seconds: float = 3600.0,
 ) -> Piece:
-    """Run cases, one lane per service, until they or the seconds are over; then audit all."""
+    """Run cases until they or the seconds are over; then audit all.
+
+    One lane per service, so that only one of its processes is about to die; all lanes at once.
+    """
     clock = SystemClock()
     begun_s = clock.monotonic_s()
     piece = Piece(datetime.now(UTC))
@@ -68,9 +72,9 @@ async def run(
     auditor = Auditor(system)
     runner = Cases(system, auditor)
 
-    async def lane(service: str) -> None:
-        for case in wanted:
-            if case.row.service == service and clock.monotonic_s() - begun_s < seconds:
+    async def lane(mine: Sequence[Case]) -> None:
+        for case in mine:
+            if clock.monotonic_s() - begun_s < seconds:
                 result = await runner.run(case)
                 piece.results.append(result)
                 tell(result)
@@ -80,7 +84,9 @@ async def run(
         await auditor.open()
         async with asyncio.TaskGroup() as group:
             for service in SERVICES:
-                group.create_task(lane(service))
+                beside = [c for c in wanted if c.row.service == service and not c.row.alone]
+                group.create_task(lane(beside))
+        await lane([case for case in wanted if case.row.alone])
 
         async def look() -> Sequence[Finding]:
             clients = [posted for shop in runner.shops for posted in shop.clients]
@@ -103,6 +109,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="each so many-th case")
     parser.add_argument("--evidence", type=Path, help="write the evidence here when all is done")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupted)
     asked.results.parent.mkdir(parents=True, exist_ok=True)
     done = {line["id"] for line in _lines(asked.results) if "id" in line}
     chosen = [case for case in cases() if asked.only in case.id][:: asked.every]
@@ -118,6 +125,11 @@ def main() -> int:
         proof.write(evidence, asked.evidence)
         return 0 if evidence.passes else 1
     return 1 if bad else 0
+
+
+def _interrupted(*_: object) -> NoReturn:
+    """SIGTERM ends a run as ^C does: everything that it started is stopped."""
+    raise KeyboardInterrupt
 
 
 def _piece(results: Path, wanted: Sequence[Case], seconds: float) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from crash_system import SHORT_ORDERS, System, as_json, until
 
+from crash_system import SHORT_ORDERS, System, as_json, until
 from waybill.ledger import Posted
 from waybill_events.identity import suffix
 

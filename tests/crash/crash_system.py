@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import asyncpg
 import httpx
 import psutil
-from crash_victim import Arm, Told
 
+from crash_victim import Arm, Told
 from waybill import ports, programs
 from waybill_events.catalogue import TOPICS
 from waybill_runtime.adapters.postgres import migrate
@@ -132,7 +132,7 @@ class System:
             {
                 "role": role,
                 "service": service,
-                "database": self.databases[service],
+                "databases": self.databases,
                 "bus": self.databases["bus"],
                 "pepper": PEPPER,
                 "key": KEY,

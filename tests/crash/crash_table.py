@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crash_victim import Arm
-
 from waybill_events.catalogue import SUBSCRIPTIONS
 
 Reach = Literal["story", "birth", "poison", "tool"]
@@ -26,6 +25,8 @@ class Row:
     tool: str = ""
     subject: str = ""
     also: tuple[Arm, ...] = ()
+    alone: bool = False
+    """It stops every service for a moment: no other case is under way beside it."""
 
     @property
     def service(self) -> str:
@@ -79,6 +80,7 @@ def _common() -> Iterator[Row]:
         for topic in topics:
             yield Row(f"{service}/consumer.apply {topic}")
         yield Row(f"{service}/consumer.acknowledge")
+        yield Row(f"{service}/consumer.look_at_ownership")
         yield Row(f"{service}/consumer.park", reach="poison")
     for service in SPEAKERS:
         yield Row(f"{service}/relay.run leadership", reach="birth")
@@ -151,10 +153,20 @@ TOOLS = (
     Row("inventory/unpark.apply", reach="tool", tool="retry"),
     Row("notification/unpark.discard", reach="tool", tool="discard"),
     Row("tracking/auth.add", reach="tool", tool="add", subject="wb_crash2_of"),
-    Row("tracking/auth.revoke", reach="tool", tool="revoke", subject="wb_crash2_of"),
+    Row("tracking/auth.expire", reach="tool", tool="revoke", subject="wb_crash2_of"),
 )
 
-ROWS: Sequence[Row] = (*_common(), *_jobs(), *OWN, *TOOLS)
+LOST_BUS = tuple(
+    Row(label, reach="tool", tool="republish", alone=True)
+    for label in (
+        "payment/republish.republish leadership",
+        "notification/republish.place",
+        "capture/republish.unpublish",
+        "capture/republish.republish",
+    )
+)
+
+ROWS: Sequence[Row] = (*_common(), *_jobs(), *OWN, *TOOLS, *LOST_BUS)
 
 
 def cases() -> Sequence[Case]:

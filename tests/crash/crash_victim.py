@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import uvicorn
@@ -37,7 +38,8 @@ from fulfillment.adapters.carrier_http import HttpCarrier
 from notification.adapters.smtp import SmtpChannel
 from notification.adapters.text_http import HttpTextChannel
 from payment.adapters.gateway_http import HttpGateway
-from waybill_runtime import jobs, lifecycle, logs, rebuild, relay
+from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
+from waybill_runtime import consumer, jobs, lifecycle, logs, rebuild, relay
 from waybill_runtime.adapters.postgres import connections
 from waybill_runtime.adapters.postgres.bus import PostgresBus
 from waybill_runtime.adapters.postgres.store import PostgresStore
@@ -49,6 +51,7 @@ from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.recipients import RecipientsUnavailable
+from waybill_runtime.republish import republish
 from waybill_runtime.service import Blueprint, Service
 from waybill_runtime.testing.points import Hook, Point, watch, watched
 from waybill_runtime.unpark import NotParked, Unparking
@@ -74,9 +77,11 @@ class Arm(BaseModel):
 class Told(BaseModel):
     """What a child is told: what it is, where its stores are, how its neighbours are reached."""
 
-    role: Literal["service", "api", "rebuild", "lost", "retry", "discard", "add", "revoke"]
+    role: Literal[
+        "service", "api", "rebuild", "lost", "retry", "discard", "republish", "add", "revoke"
+    ]
     service: str
-    database: str
+    databases: Mapping[str, str]
     bus: str
     pepper: str
     key: str
@@ -91,6 +96,10 @@ class Told(BaseModel):
     subject: str = ""
     """What a tool is used on: a view, a parked key, an API key."""
     order_ttl_s: int = 30
+
+    @property
+    def database(self) -> str:
+        return self.databases[self.service]
 
 
 class Surprise(Exception):
@@ -161,6 +170,7 @@ def _shorten_leases() -> None:
         (relay, "STANDBY_S", 0.2),
         (lifecycle, "RESTART_DELAY_S_MAX", 0.5),
         (rebuild, "NEAR", 0),
+        (consumer, "OWNERSHIP_S", 0.7),
     ):
         assert hasattr(module, name)
         setattr(module, name, value)
@@ -196,6 +206,8 @@ async def _live(told: Told) -> None:
             await _rebuild(told, on)
         case "retry" | "discard":
             await _unpark(told, on)
+        case "republish":
+            await _republish(told, on, trigger)
         case "add":
             await _ring(told, on).add(told.subject, name="crash", scopes=["orders:read"])
         case "revoke":
@@ -285,6 +297,22 @@ async def _unpark(told: Told, on: Infrastructure) -> None:
             await unparking.discard(told.subject, reason="crash test", actor="test", whole_key=True)
     except NotParked:
         return  # a life before this one had done it, and died after
+
+
+async def _republish(told: Told, on: Infrastructure, hook: Hook) -> None:
+    """Everything that every service published, to the bus again."""
+    stores = {
+        name: watch(
+            replace(on, store=await PostgresStore.open(told.databases[name], clock=on.clock)),
+            name,
+            hook,
+        ).store
+        for name in SUBSCRIPTIONS
+    }
+    publishers: dict[str, list[str]] = {}
+    for topic, publisher in TOPICS.items():
+        publishers.setdefault(publisher, []).append(topic)
+    await republish(stores, on.bus, on.ids, publishers=publishers, subscriptions=SUBSCRIPTIONS)
 
 
 # --- the composition roots, with the ports outside watched --------------------------------

@@ -233,7 +233,10 @@ class WatchedBus:
         return await self.inner.bounds(topics)
 
     async def cut(self, firsts: Mapping[Partition, int]) -> None:
+        label = f"{self._service}/{_site()}"
+        await self._hook(Point(label, "before", BusUnavailable))
         await self.inner.cut(firsts)
+        await self._hook(Point(label, "after", BusUnavailable))
 
     async def ping(self) -> None:
         await self.inner.ping()

@@ -1,0 +1,175 @@
+"""The points as the source has them, against the table of cases: none is left out, none is made up.
+
+Every use of a port is looked for in the syntax trees of the runtime and of the services: whoever
+writes a new one has to say here which story crashes in it.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crash_run import CASES, POINTS
+from crash_table import ROWS, cases
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIME = ROOT / "libs/runtime/src/waybill_runtime"
+SERVICES = tuple(path.name for path in sorted((ROOT / "services").iterdir()) if path.is_dir())
+ELSEWHERE = ("adapters", "testing")
+"""Rooms behind the ports, and those of tests."""
+RUNS_FOR_OTHERS = ("transact", "idempotency")
+COMMANDS = ("post", "put", "patch", "delete")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def modules(folder: Path) -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(folder.rglob("*.py")):
+        if not set(path.relative_to(folder).parts) & set(ELSEWHERE):
+            yield path.stem, ast.parse(path.read_text())
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def own(function: Function) -> Iterator[ast.Call]:
+    """Calls in a function, those of functions within it left to them."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Call):
+            yield node
+        waiting += ast.iter_child_nodes(node)
+
+
+def is_durable(call: ast.Call) -> bool:
+    """Whether a call is a use of a port: of the store, or of the bus."""
+    match call.func:
+        case ast.Name(id="transact"):
+            return True
+        case ast.Attribute(attr="transaction" | "leadership"):
+            return True
+        case ast.Attribute(attr="send", value=ast.Name(id="producer")):
+            return True
+        case ast.Attribute(attr="commit", value=ast.Name(id="consumer")):
+            return True
+        case _:
+            return False
+
+
+def uses(folder: Path) -> set[str]:
+    """Where ports of the store and of the bus are used, as `<module>.<function>`."""
+    return {
+        f"{module}.{function.name.lstrip('_')}"
+        for module, tree in modules(folder)
+        if module not in RUNS_FOR_OTHERS
+        for function in functions(tree)
+        if any(map(is_durable, own(function)))
+    }
+
+
+def commands(folder: Path) -> set[str]:
+    """Endpoints whose answer is kept with what they did, as `api.<function>`."""
+    found: set[str] = set()
+    for module, tree in modules(folder):
+        if module != "api":
+            continue
+        calls = {
+            function.name: {
+                node.func.id
+                for node in ast.walk(function)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            }
+            for function in functions(tree)
+        }
+        answering = {"answered_once"}
+        while more := {n for n, called in calls.items() if called & answering} - answering:
+            answering |= more
+        found |= {
+            f"api.{function.name}"
+            for function in functions(tree)
+            if function.name in answering and any(map(is_command, function.decorator_list))
+        }
+    return found
+
+
+def is_command(decorator: ast.expr) -> bool:
+    match decorator:
+        case ast.Call(func=ast.Attribute(attr=method)):
+            return method in COMMANDS
+        case _:
+            return False
+
+
+def effects(folder: Path) -> set[str]:
+    """Methods of the ports to the outside."""
+    return {
+        function.name
+        for module, tree in modules(folder)
+        if module in ("ports", "recipients")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and "Protocol" in ast.dump(ast.Tuple(node.bases))
+        for function in node.body
+        if isinstance(function, ast.AsyncFunctionDef) and function.name != "close"
+    }
+
+
+def test_each_use_of_a_port_in_the_runtime_has_a_case() -> None:
+    assert uses(RUNTIME) - {row.site for row in ROWS} == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_use_of_a_port_in_a_service_has_a_case(service: str) -> None:
+    folder = ROOT / "services" / service / "src"
+    sites = {row.site for row in ROWS if row.service == service}
+    assert (uses(folder) | commands(folder)) - sites == set()
+    assert effects(folder) - {site.rpartition(".")[2] for site in sites} == set()
+
+
+@pytest.mark.parametrize("service", ["fulfillment", "notification"])
+def test_who_asks_the_vault_dies_while_asking(service: str) -> None:
+    assert effects(RUNTIME) == {"read"}
+    assert f"{service}/recipients.read" in {row.label for row in ROWS}
+
+
+def test_no_case_is_of_a_call_that_is_not_in_the_source() -> None:
+    known = uses(RUNTIME)
+    for service in SERVICES:
+        folder = ROOT / "services" / service / "src"
+        known |= {f"{service}/{use}" for use in uses(folder) | commands(folder)}
+    outside = ("gateway", "carrier", "recipients", "email", "sms")
+    made_up = [
+        row.label
+        for row in ROWS
+        if row.site not in known
+        and f"{row.service}/{row.site}" not in known
+        and row.site.partition(".")[0] not in outside
+    ]
+    assert made_up == []
+
+
+def test_there_are_as_many_points_and_cases_as_are_asked_for() -> None:
+    labels = [row.label for row in ROWS]
+    assert len(set(labels)) == len(labels) >= POINTS
+    found = [case.id for case in cases()]
+    assert len(set(found)) == len(found) == 8 * len(labels) >= CASES
+
+
+def test_a_new_use_of_a_port_is_found(tmp_path: Path) -> None:
+    (tmp_path / "novel.py").write_text(
+        "async def _store(self):\n    async with self._store.transaction() as t:\n        pass\n"
+    )
+    (tmp_path / "api.py").write_text(
+        "def router():\n"
+        "    async def once(x):\n        return await answered_once(x)\n"
+        "    @router.post('/x')\n    async def make(x):\n        return await once(x)\n"
+        "    @router.get('/x')\n    async def read(x):\n        return x\n"
+    )
+    assert uses(tmp_path) == {"novel.store"}
+    assert commands(tmp_path) == {"api.make"}
