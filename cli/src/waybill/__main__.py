@@ -12,8 +12,8 @@ from waybill.commands.demo import demo
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.replay import replay
-from waybill.commands.soak import soak
 from waybill.commands.simulate import simulate
+from waybill.commands.soak import soak
 from waybill.commands.status import logs, status
 from waybill.commands.up import up
 from waybill.failure import INTERRUPTED, Failure
