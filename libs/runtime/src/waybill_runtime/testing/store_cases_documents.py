@@ -336,12 +336,40 @@ class GenerationCases:
         assert len({digest for digest, _ in digests}) == 6
         assert [number for _, number in digests] == [2, 2, 2, 2, 1, 0]
 
+    async def test_a_digest_tells_other_attributes(self, harness: StoreHarness) -> None:
+        """What a document is found by is as much of a view as what it says."""
+        store = await harness.open()
+        variants: tuple[dict[str, str], ...] = (
+            {"status": "placed", "ref": "ü"},
+            {"status": "ended", "ref": "ü"},
+            {"status": "ü", "ref": "placed"},
+            {"status": "placed"},
+            {},
+        )
+        for generation, attributes in enumerate(variants, 1):
+            await _put(store, {"k1": Document("1", 1, attributes)}, into=generation)
+        digests = [await _digest(store, generation) for generation in range(1, 6)]
+        assert len({digest for digest, _ in digests}) == 5
+
+    async def test_a_digest_does_not_tell_how_attributes_came_to_be(
+        self, harness: StoreHarness
+    ) -> None:
+        store = await harness.open()
+        await _put(store, {"k1": Document("1", 1, {"status": "placed", "old": "1"})})
+        await _put(store, {"k1": Document("2", 2, {"status": "ended", "ref": "1"})})
+        await _put(store, {"k1": Document("2", 2, {"ref": "1", "status": "ended"})}, into=2)
+        assert await _digest(store, 1) == await _digest(store, 2)
+        assert (await _digest(store, 1))[1] == 1
+
     async def test_the_digest_is_the_one_that_is_written_down(self, harness: StoreHarness) -> None:
         store = await harness.open()
         await _put(store, _bodies(k1='{"a":  "é"}'))
         await _put(store, _bodies(k1="[]"), tenant="other")
         assert await _digest(store, 1) == (DIGEST, 2)
+        await _put(store, {"k1": Document("1", 1, {"b": "ü", "a": "2"})}, into=2)
+        assert await _digest(store, 2) == (DIGEST_OF_FOUND, 1)
 
 
 DIGEST = "217e349ea82b6b15f25131735131c40947ce4a5260e1a8a05a8fec41433e4d43"
+DIGEST_OF_FOUND = "936529ed956f3a6d7ab22c2971bebc7c6e8a6bcc1d5e982b756c5e5889a184a8"
 """sha256(tenant, 0, key, 0, body) of the two documents, XORed."""

@@ -92,7 +92,7 @@ class MemoryDocuments:
         digest, number = digests.EMPTY, 0
         for (of_view, of_generation, tenant, key), document in self._documents.items():
             if (of_view, of_generation) == (view, generation):
-                digest ^= digests.of_document(tenant, key, document.body)
+                digest ^= digests.of_document(tenant, key, document.body, document.attributes)
                 number += 1
         return digests.text(digest), number
 

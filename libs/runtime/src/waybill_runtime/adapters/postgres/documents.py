@@ -115,8 +115,13 @@ WITH part AS (
   SELECT tenant, key,
          ('x' || encode(sha256(convert_to(tenant, 'UTF8') || '\\x00'::bytea
                                || convert_to(key, 'UTF8') || '\\x00'::bytea
-                               || convert_to(body::text, 'UTF8')), 'hex'))::bit(256) AS hash
-    FROM document
+                               || convert_to(body::text, 'UTF8') || COALESCE(named, '')),
+                        'hex'))::bit(256) AS hash
+    FROM document,
+         LATERAL (SELECT string_agg('\\x00'::bytea || convert_to(a.name, 'UTF8') || '\\x00'::bytea
+                                    || convert_to(a.value, 'UTF8'), ''::bytea
+                                    ORDER BY a.name COLLATE "C") AS named
+                    FROM jsonb_each_text(attributes) AS a (name, value)) AS told
    WHERE view = $1 AND generation = $2 AND (tenant, key) > ($3::text, $4::text)
    ORDER BY tenant, key LIMIT $5
 ), last AS (
@@ -125,6 +130,27 @@ WITH part AS (
 SELECT (SELECT count(*) FROM part) AS count,
        (SELECT bit_xor(hash)::text FROM part) AS hash,
        (SELECT tenant FROM last) AS tenant, (SELECT key FROM last) AS key
+"""
+
+DIGEST_INDEX = """/* documents.digest: index rows */
+WITH part AS (
+  SELECT tenant, name, value, key,
+         ('x' || encode(sha256(convert_to(tenant, 'UTF8') || '\\x00'::bytea
+                               || convert_to(name, 'UTF8') || '\\x00'::bytea
+                               || convert_to(value, 'UTF8') || '\\x00'::bytea
+                               || convert_to(key, 'UTF8')), 'hex'))::bit(256) AS hash
+    FROM document_attribute
+   WHERE view = $1 AND generation = $2
+     AND (tenant, name, value, key) > ($3::text, $4::text, $5::text, $6::text)
+   ORDER BY tenant, name, value, key LIMIT $7
+), last AS (
+  SELECT tenant, name, value, key FROM part
+   ORDER BY tenant DESC, name DESC, value DESC, key DESC LIMIT 1
+)
+SELECT (SELECT count(*) FROM part) AS count,
+       (SELECT bit_xor(hash)::text FROM part) AS hash,
+       (SELECT tenant FROM last) AS tenant, (SELECT name FROM last) AS name,
+       (SELECT value FROM last) AS value, (SELECT key FROM last) AS key
 """
 
 
@@ -206,15 +232,25 @@ class PostgresDocuments:
                 continue
 
     async def digest(self, view: str, generation: int) -> tuple[str, int]:
-        tenant, key, number, digest = "", "", 0, digests.EMPTY
+        documents, number = await self._digest(DIGEST, ("tenant", "key"), view, generation)
+        index, _ = await self._digest(
+            DIGEST_INDEX, ("tenant", "name", "value", "key"), view, generation
+        )
+        return digests.text(documents ^ index), number
+
+    async def _digest(
+        self, statement: str, order: Sequence[str], view: str, generation: int
+    ) -> tuple[int, int]:
+        """The digest over all rows, a batch at a time in this order, and how many they are."""
+        after, number, digest = [""] * len(order), 0, digests.EMPTY
         while True:
-            (row,) = await self._session.read(DIGEST, view, generation, tenant, key, BATCH)
+            (row,) = await self._session.read(statement, view, generation, *after, BATCH)
             if row["count"]:
                 digest ^= int(row["hash"], 2)
                 number += row["count"]
             if row["count"] < BATCH:
-                return digests.text(digest), number
-            tenant, key = row["tenant"], row["key"]
+                return digest, number
+            after = [row[name] for name in order]
 
 
 def _document(row: "Row") -> Document:
