@@ -89,12 +89,14 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
     """The event that a message of the bus carries.
 
     Raises:
-        InvalidEnvelope: a header is missing, is there twice, is not text, or is not what it should
-            be.
+        InvalidEnvelope: a header of ours is missing, is there twice, is not text, or is not what
+            it should be. Others may be whatever tracers and proxies make them.
     """
     text: dict[str, str] = {}
     for name, raw in pairs:
-        if name in text and name.startswith("ce_"):  # which of two counts, nobody can know
+        if name not in _READ:
+            continue
+        if name in text:  # which of two counts, nobody can know
             raise InvalidEnvelope(f"header {name} is there twice")
         text[name] = _short(f"header {name}", raw)
     try:
@@ -125,6 +127,22 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
     return event
 
 
+_READ = frozenset(
+    {
+        "ce_specversion",
+        "ce_id",
+        "ce_type",
+        "ce_time",
+        "ce_partitionkey",
+        "ce_stream",
+        "ce_streamversion",
+        "ce_tenant",
+        "ce_causationid",
+        "ce_correlationid",
+        "ce_actor",
+        "ce_origin",
+    }
+)
 _NEVER_EMPTY = ("ce_id", "ce_type", "ce_stream", "ce_tenant", "ce_partitionkey")
 
 
