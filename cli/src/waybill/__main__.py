@@ -12,6 +12,7 @@ from waybill.commands.demo import demo
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.replay import replay
+from waybill.commands.republish import republish
 from waybill.commands.simulate import simulate
 from waybill.commands.soak import soak
 from waybill.commands.status import logs, status
@@ -32,6 +33,7 @@ app.command()(soak)
 app.command()(replay)
 app.command()(demo)
 app.command()(simulate)
+app.command()(republish)
 for group in (events, keys, projections, parked):
     app.add_typer(group.app)
 

@@ -1,10 +1,11 @@
-"""`waybill parked list | show | retry | discard`: deliveries that wait for a person."""
+"""`waybill parked list | show | retry | repair | discard`: deliveries that wait for a person."""
 
 import getpass
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,7 +79,10 @@ def retry(key: KeyArgument, service: ServiceOption = None, home: HomeOption = No
 
     Stops at the first that fails again and says why (exit 1); what was applied stays applied.
     """
-    answers = system.run(_retry(system.find(home), registry.services(service), key))
+    _tell(system.run(_retry(system.find(home), registry.services(service), key)), key)
+
+
+def _tell(answers: "list[tuple[str, Retried]]", key: str) -> None:
     for owner, told in answers:
         done = f"{told.applied} applied, {told.known} known already, {told.left} left"
         typer.echo(f"{owner} {_shown(key)}: {done}")
@@ -86,6 +90,30 @@ def retry(key: KeyArgument, service: ServiceOption = None, home: HomeOption = No
             show.note(f"{owner} stopped at position {told.failed.position}: {told.reason}")
     if any(told.left for _, told in answers):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def repair(
+    position: Annotated[int, typer.Argument(min=1, help="As `parked list` names it.")],
+    data: Annotated[
+        Path, typer.Option("--data", exists=True, dir_okay=False, help="The whole body, as JSON.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it is kept for ever.")],
+    service: ServiceOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Take this body for the one that a parked event has, then retry its key in order.
+
+    The event keeps its id and its place; the log keeps what was said. Who repaired it, why and
+    what stood there before are kept in the service's store and in the log.
+    """
+    if not reason.strip():
+        raise Failure("A repair needs a reason.", "Say it with --reason.", code=USAGE)
+    found = system.find(home)
+    names = registry.services(service)
+    owner, key = system.run(_repair(found, names, position, data.read_text(), reason))
+    typer.echo(f"{owner} {_shown(key)}: repaired")
+    _tell(system.run(_retry(found, [owner], key)), key)
 
 
 @app.command()
@@ -261,6 +289,34 @@ async def _retry(
         async with _unparking(found, name) as parked:
             answers.append((name, await parked.retry(key)))
     return answers
+
+
+async def _repair(
+    found: system.System, names: Sequence[str], position: int, data: str, reason: str
+) -> tuple[str, str]:
+    """The service that repaired it, and the key."""
+    from waybill_runtime.intake import Poison
+    from waybill_runtime.unpark import Unfit
+
+    owners = [name for name, _ in await _at(found, names, position)]
+    if not owners:
+        raise Failure(
+            f"Nothing is parked at {position}.", "See `waybill parked list`.", code=NOT_FOUND
+        )
+    if len(owners) > 1:
+        both = ", ".join(owners)
+        raise Failure(f"{both} have a position {position}.", "Name one: --service.", code=USAGE)
+    async with _unparking(found, owners[0]) as parked:
+        try:
+            actor = f"staff:{getpass.getuser()}"
+            done = await parked.repair(position, data, reason=reason, actor=actor)
+        except (Unfit, Poison) as refused:
+            raise Failure(
+                f"It cannot be repaired so: {refused}.",
+                "Look with `waybill parked show`, mend the file; or discard it.",
+                code=USAGE,
+            ) from refused
+    return owners[0], done.key
 
 
 async def _discard(

@@ -6,7 +6,7 @@ Pure. A read model equals its rebuild only if all three judge alike.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -116,15 +116,28 @@ def aside(delivery: Delivery, key: str, reason: str, now: datetime) -> Parked:
     )
 
 
+REPAIRED = "repaired"
+"""The view that keeps the bodies that stand in for what could not be applied, by whom and why.
+
+Events never change: the bus and the log keep what was said, and this says how it is taken.
+"""
+
 DISCARDED = "discarded"
 """The view that keeps what was discarded, by whom and why; its events are left out."""
 
 
 def left_out(consumer: str, recorded: Recorded) -> str:
-    """The key in `discarded` of an event that `consumer` counts as taken without applying it."""
+    """The key in `discarded` and in `repaired` of an event, as `consumer` is to take it."""
     return f"{consumer}:{recorded.stream}@{recorded.version}"
 
 
 def left_out_after(record: Document) -> int:
     """The version at which the stream stood when the event of this record was given up."""
     return int(json.loads(record.body)["event"]["after"])
+
+
+def repaired(recorded: Recorded, record: Document | None) -> Recorded:
+    """The event as it is taken: under its own id, with the body that a person gave it, if any."""
+    if record is None:
+        return recorded
+    return replace(recorded, data=str(json.loads(record.body)["data"]))

@@ -16,7 +16,7 @@ from waybill_runtime.ids import Ids
 from waybill_runtime.intake import Apply, Duplicate, Poison
 from waybill_runtime.projector import AnyView, project
 from waybill_runtime.store import Store, Transaction
-from waybill_runtime.stored import Advance
+from waybill_runtime.stored import Advance, Document
 from waybill_runtime.work import Work
 
 BATCH = 1_000
@@ -66,10 +66,15 @@ class _Round:
     """The last version that the live consumer has taken."""
     jumps: Mapping[tuple[str, int], int]
     """Of (stream, version it stood at): the version that was discarded then."""
+    repaired: Mapping[tuple[str, int], Document]
+    """Of (stream, version): the body that the live consumer takes in place of the event's own."""
     seen: dict[str, int]
     marks: dict[str, int] = field(default_factory=dict)
     take: dict[str, list[Incoming]] = field(default_factory=dict)
     """By tenant."""
+
+    def taken_as(self, recorded: Recorded) -> Recorded:
+        return intake.repaired(recorded, self.repaired.get((recorded.stream, recorded.version)))
 
 
 class Rebuild:
@@ -215,12 +220,16 @@ class Rebuild:
         streams = {recorded.stream for recorded in waiting}
         live = await transaction.inbox.seen(self._consumer, streams)
         jumps: dict[tuple[str, int], int] = {}
+        repaired: dict[tuple[str, int], Document] = {}
         for tenant in {recorded.tenant for recorded in waiting}:
             of = {intake.left_out(self._consumer, r): r for r in waiting if r.tenant == tenant}
             records = await transaction.documents.get(tenant, intake.DISCARDED, of)
             for name, record in records.items():
                 jumps[of[name].stream, intake.left_out_after(record)] = of[name].version
-        return _Round(live, jumps, dict(await transaction.inbox.seen(self._name, streams)))
+            bodies = await transaction.documents.get(tenant, intake.REPAIRED, of)
+            repaired |= {(of[n].stream, of[n].version): body for n, body in bodies.items()}
+        taken = dict(await transaction.inbox.seen(self._name, streams))
+        return _Round(live, jumps, repaired, taken)
 
     def _walk(self, this: _Round, stream: str) -> None:
         """Take what is next of a stream, for as long as the live consumer has taken it too."""
@@ -232,7 +241,7 @@ class Rebuild:
             if (jump := this.jumps.get((stream, at))) is not None:
                 this.seen[stream] = this.marks[stream] = jump
                 continue
-            recorded = held[min(held)]
+            recorded = this.taken_as(held[min(held)])
             # What the live consumer has taken is known or harmless: strictness was its business.
             match intake.judge(recorded, this.seen, self._view.handles, strict=False):
                 case Apply(event=event):
@@ -266,7 +275,8 @@ class Rebuild:
         missing = []
         for stream, held in sorted(self._held.items()):
             if (first := min(held)) <= this.live.get(stream, 0):
-                verdict = intake.judge(held[first], this.seen, self._view.handles, strict=False)
+                event = this.taken_as(held[first])
+                verdict = intake.judge(event, this.seen, self._view.handles, strict=False)
                 missing.append(f"{stream}@{first}: {verdict}")
         return missing
 

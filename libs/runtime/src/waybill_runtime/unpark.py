@@ -1,4 +1,4 @@
-"""Parked deliveries, taken up again by a person: tried once more in order, or discarded for good.
+"""Parked deliveries, taken up again by a person: tried again in order, repaired, or discarded.
 
 A retry gives each delivery of a key to the service's own handler, in one transaction with its
 inbox mark and its leaving the parking place. While a key is parked the live consumer parks
@@ -8,10 +8,12 @@ whatever comes behind it, so nothing overtakes. Effects are not run here: they a
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from waybill_events import codec
+from waybill_events.codec import InvalidEvent, UnknownType
 from waybill_events.envelope import DEFAULT_TENANT, Recorded
 from waybill_events.event import Event
 from waybill_runtime import intake
@@ -32,6 +34,10 @@ AT_ONCE_MAX = 100_000
 
 class NotParked(LookupError):
     """Nothing of this key is parked."""
+
+
+class Unfit(ValueError):
+    """What is to stand in for an event's body is none that its type can have."""
 
 
 class Busy(Exception):
@@ -137,6 +143,74 @@ class Unparking:
             )
         return given_up
 
+    async def repair(self, position: int, data: str, *, reason: str, actor: str) -> Parked:
+        """Have this body taken for the one that is parked at a position, by a retry and a rebuild.
+
+        The event keeps its id, type, stream and version; log and bus keep what was said. Each
+        repair stays on record, in the view `repaired`; the newest counts. Applied by `retry`.
+
+        Raises:
+            ValueError: no reason was given.
+            Unfit: the body does not fit the event's type.
+            Poison: the delivery is none of our events, whatever its body.
+            NotParked, Busy: nothing was changed.
+        """
+        if not reason.strip():
+            raise ValueError("a reason is needed")
+        async with self._alone():
+            parked = await self._at(position)
+            recorded = opened(parked)
+            try:
+                codec.decode(replace(recorded, data=data))
+            except (InvalidEvent, UnknownType) as error:
+                raise Unfit(str(error)) from error
+
+            async def body(transaction: Transaction) -> None:
+                await self._put_repair(transaction, recorded, data, reason, actor)
+
+            await transact(self._store, self._ids, body)
+        log.warning(
+            "repaired",
+            service=self._consumer,
+            key=parked.key,
+            event_id=recorded.event_id,
+            reason=reason,
+            actor=actor,
+        )
+        return parked
+
+    async def _put_repair(
+        self, transaction: Transaction, recorded: Recorded, data: str, reason: str, actor: str
+    ) -> None:
+        name = intake.left_out(self._consumer, recorded)
+        found = await transaction.documents.get(recorded.tenant, intake.REPAIRED, [name])
+        before = found.get(name)
+        history = [] if before is None else json.loads(before.body)["history"]
+        history.append(
+            {
+                "data": data,
+                "instead_of": recorded.data,
+                "repaired_because": reason,
+                "repaired_by": actor,
+                "repaired_at": self._store.now().isoformat(),
+            }
+        )
+        names = ("event_id", "type", "stream", "version", "key")
+        told = {each: getattr(recorded, each) for each in names} | {
+            "service": self._consumer,
+            "data": data,
+            "history": history,
+        }
+        document = Document(json.dumps(told), len(history), attributes={"key": recorded.key})
+        await transaction.documents.put(recorded.tenant, intake.REPAIRED, {name: document})
+
+    async def _at(self, position: int) -> Parked:
+        async with self._store.reading() as reading:
+            page = await reading.parking.parked(self._consumer, after=position - 1, limit=1)
+        if not page or page[0].position != position:
+            raise NotParked(str(position))
+        return page[0]
+
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """Two at once would apply one delivery twice."""
@@ -160,10 +234,13 @@ class Unparking:
 
     async def _apply(self, parked: Parked) -> bool:
         """Take one delivery; False when the inbox knew it already."""
-        recorded = opened(parked)
+        said = opened(parked)
 
         async def body(transaction: Transaction) -> bool:
-            seen = await transaction.inbox.seen(self._consumer, [recorded.stream])
+            seen = await transaction.inbox.seen(self._consumer, [said.stream])
+            name = intake.left_out(self._consumer, said)
+            repairs = await transaction.documents.get(said.tenant, intake.REPAIRED, [name])
+            recorded = intake.repaired(said, repairs.get(name))
             match intake.judge(recorded, seen, self._handles, strict=self._strict):
                 case Duplicate():
                     await transaction.parking.unpark(self._consumer, [parked.position])
