@@ -185,7 +185,7 @@ async def _statuses(loop: SeededLoop) -> dict[Cell, httpx.Response]:
         ring = KeyRing(on.store, on.clock, system.PEPPER)
         for known, scopes in ROLES.items():
             await ring.add(KEYS[known], name=known, scopes=scopes)
-        app = Service(system.COMPOSE[name](whole, on), on).app(ring)
+        app = Service(system.COMPOSE[name](whole, on, whole.outside), on).app(ring)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
             for service, method, path, operation in ALL:

@@ -38,7 +38,7 @@ def documents() -> dict[str, str]:
         found = {}
         for name in programs.SERVICES:
             on = world.infrastructure(name)
-            service = Service(system.COMPOSE[name](whole, on), on)
+            service = Service(system.COMPOSE[name](whole, on, whole.outside), on)
             document = service.app(KeyRing(on.store, on.clock, system.PEPPER)).openapi()
             document["x-waybill-consumers"] = list(CONSUMERS[name])
             found[f"{APIS}/{name}.json"] = schemas.text(document)
