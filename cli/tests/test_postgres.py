@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,15 @@ async def test_what_it_says_is_committed_is_on_the_disk(
     connection = await asyncpg.connect(running.dsn())
     try:
         assert await connection.fetchval(f"SHOW {setting}") == "on"
+    finally:
+        await connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux syncs a whole file system")
+async def test_after_a_crash_the_file_system_is_synced_at_once(running: EmbeddedPostgres) -> None:
+    connection = await asyncpg.connect(running.dsn())
+    try:
+        assert await connection.fetchval("SHOW recovery_init_sync_method") == "syncfs"
     finally:
         await connection.close()
 

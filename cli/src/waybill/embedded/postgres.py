@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from time import sleep
 from typing import Literal
@@ -51,6 +52,10 @@ SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
+if sys.platform == "linux":
+    # After a crash everything is synced before recovery: one call for the file system took 0.5 s
+    # where one for each of the thousands of files of our databases took 6 to 16 s.
+    SETTINGS["recovery_init_sync_method"] = "syncfs"
 
 STOP_SIGNAL = signal.SIGINT
 """Postgres calls it fast: sessions are ended, data are whole."""
