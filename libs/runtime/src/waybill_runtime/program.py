@@ -16,7 +16,7 @@ from waybill_events.catalogue import TOPICS
 from waybill_runtime import logs
 from waybill_runtime.adapters.postgres import grants, migrate
 from waybill_runtime.adapters.postgres.store import PostgresStore
-from waybill_runtime.bus import Bus
+from waybill_runtime.bus import Bus, BusUnavailable
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.http.limits import Limits, Rate
@@ -28,6 +28,9 @@ from waybill_runtime.service import Blueprint, Service
 from waybill_runtime.settings import ServiceSettings
 
 log = structlog.get_logger("waybill.program")
+
+BUS_WAIT_S = 60.0
+BUS_PAUSE_S = 0.5
 
 S = TypeVar("S", bound=ServiceSettings)
 Compose = Callable[[S, Infrastructure], Blueprint]
@@ -140,7 +143,7 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
     )
     server = new_server(service.app(ring, limits), host=settings.host, port=settings.port)
     try:
-        await infrastructure.bus.ensure_topics(sorted(TOPICS))
+        await topics_made(infrastructure)
         async with asyncio.TaskGroup() as group:
             stopper = group.create_task(_stop_when_told(settings, infrastructure, server))
             serving = group.create_task(server.serve())
@@ -155,6 +158,24 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
         await infrastructure.bus.close()
         await infrastructure.store.close()
         log.info("stopped")
+
+
+async def topics_made(infrastructure: Infrastructure) -> None:
+    """Make what topics are missing, once the bus answers: a start costs more than a wait.
+
+    Raises:
+        BusUnavailable: it did not answer for BUS_WAIT_S.
+    """
+    clock = infrastructure.clock
+    deadline_s = clock.monotonic_s() + BUS_WAIT_S
+    while True:
+        try:
+            return await infrastructure.bus.ensure_topics(sorted(TOPICS))
+        except BusUnavailable as error:
+            if clock.monotonic_s() > deadline_s:
+                raise
+            log.warning("bus unavailable", error=str(error))
+        await asyncio.sleep(BUS_PAUSE_S * infrastructure.ids.jitter())
 
 
 async def _stop_when_told(
