@@ -153,10 +153,21 @@ k8s: $(STAMP) ## Render the Kubernetes manifests and check them
 # --- hostile input ------------------------------------------------------------------------
 
 REQUESTS ?= 100000
+EVENTS ?= 200000
 
 .PHONY: hostile-requests
 hostile-requests: $(STAMP) ## Ask every API what hostile clients ask (REQUESTS=…), with evidence
 	@PYTHONPATH=tests/hostile $(BIN)/python tests/hostile/requests_run.py --requests $(REQUESTS)
+
+.PHONY: hostile-events
+hostile-events: $(STAMP) ## Put hostile events before all consumers (EVENTS=…), with evidence
+	@PYTHONPATH=tests/hostile $(BIN)/python tests/hostile/events_run.py --events $(EVENTS)
+
+# --- planted bugs ------------------------------------------------------------------------
+
+.PHONY: planted-bugs
+planted-bugs: $(STAMP) ## Plant each known bug and hunt it down; fails unless all are caught, with evidence
+	@PYTHONPATH=tests/planted $(BIN)/python tests/planted/hunt.py
 
 # --- crash points -------------------------------------------------------------------------
 
