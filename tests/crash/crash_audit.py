@@ -65,6 +65,8 @@ class _Numbered:
             after = self.seen[-1]["seq"] if self.seen else 0
             answer = await system.http.get(self.url, params={"after": after, "limit": PAGE})
             page = answer.raise_for_status().json()[self.name]
+            # Another case may have read on meanwhile.
+            after = self.seen[-1]["seq"] if self.seen else 0
             self.seen += [one for one in page if one["seq"] > after]
             if not page:
                 return self.seen

@@ -40,9 +40,10 @@ from waybill_runtime.stored import Job
 ATTEMPTS = 4
 FIRES_S = 4.0
 """How long after its story's end a point may still be reached: marks and positions come last."""
-TOOL_S = 20.0
-CONVERGES_S = 30.0
-LOOK_S = 0.03
+TOOL_S = 40.0
+CONVERGES_S = 40.0
+AGAIN_S = 0.5
+LOOK_S = 0.05
 PARKED_TOPIC: Mapping[str, str] = {
     "capture": "orders",
     "inventory": "orders",
@@ -412,7 +413,7 @@ async def quiet(
             told = [_told(error)]
         if not told or clock.monotonic_s() > deadline_s:
             return told
-        await asyncio.sleep(LOOK_S * 5)
+        await asyncio.sleep(AGAIN_S)
 
 
 def _told(error: BaseException) -> str:

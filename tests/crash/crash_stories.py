@@ -19,8 +19,8 @@ from waybill_events.identity import suffix
 Json = dict[str, Any]
 
 APPROVE = "tok_approve"
-PATIENCE_S = 20.0
-AGAIN_S = 0.1
+PATIENCE_S = 40.0
+AGAIN_S = 0.2
 ENDS = ("completed", "rejected", "cancelled", "expired")
 EARLY = (404, 412)
 """Answers to a command that came before what it is about: sent again, like 409 and 5xx."""

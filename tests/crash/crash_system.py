@@ -32,9 +32,9 @@ KEY = "wb_crash_everything"
 PEPPER = "pepper"
 SECRET = "secret of a test"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
-UP_S = 20.0
-LOOK_S = 0.02
-ANSWER_S = 2.0
+UP_S = 40.0
+LOOK_S = 0.1
+ANSWER_S = 3.0
 SHORT_ORDERS = "capture-short"
 """A second API of capture, whose orders expire within a second."""
 

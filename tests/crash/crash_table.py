@@ -166,7 +166,7 @@ LOST_BUS = tuple(
     )
 )
 
-ROWS: Sequence[Row] = (*_common(), *_jobs(), *OWN, *TOOLS, *LOST_BUS)
+ROWS: Sequence[Row] = (*OWN, *_jobs(), *_common(), *TOOLS, *LOST_BUS)
 
 
 def cases() -> Sequence[Case]:
