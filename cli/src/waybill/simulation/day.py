@@ -20,6 +20,7 @@ from waybill.audit.orders import ENDS
 from waybill.simulation import evidence, faults, faulty, partners, system
 from waybill.simulation.faults import Fault
 from waybill.simulation.operator import Operator
+from waybill.simulation.shared import Compositions
 from waybill.simulation.storefront import Storefront, stock
 from waybill.simulation.weather import Weather
 from waybill.simulation.wire import FaultyWire
@@ -77,12 +78,14 @@ def simulate(
     orders: int = ORDERS,
     faults: int | Sequence[Fault] | None = None,
     only: Collection[int] | None = None,
+    compositions: Compositions | None = None,
 ) -> Result:
     """One day. The same arguments give the same result, trace included, in any process.
 
     `faults`: how many to draw from the seed (FAULTS_PER_ORDER times the orders when None), or the
-    plan itself; `only` keeps those of these numbers. Whatever the day itself fails with is a
-    violation, never an exception.
+    plan itself; `only` keeps those of these numbers; `compositions` are those of an earlier day of
+    this process, if nothing was patched since. Whatever ends a day early is a violation, never an
+    exception.
     """
     plan = _planned(seed, orders, faults)
     if only is not None:
@@ -90,7 +93,7 @@ def simulate(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.getLogger("waybill_sandboxes").setLevel(logging.CRITICAL)
     loop = SeededLoop.of(seed)
-    day = Day(loop, seed, orders, plan)
+    day = Day(loop, seed, orders, plan, compositions)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             loop.run(day.run(Path(scratch)))
@@ -111,13 +114,18 @@ class SimulatedSystem(system.System):
     """Six services whose nodes meet the weather wherever they reach outside themselves."""
 
     def __init__(
-        self, world: faulty.FaultyWorld, loop: SeededLoop, weather: Weather, seed: int
+        self,
+        world: faulty.FaultyWorld,
+        loop: SeededLoop,
+        weather: Weather,
+        seed: int,
+        compositions: Compositions | None,
     ) -> None:
         def tell(service: str, what: str, after_s: float) -> None:
             self.operator.tell(service, what, after_s)
 
         outside = partners.make(world.clock, weather, tell)
-        super().__init__(world, loop, outside, Behaviour(short_skus={"short": 1}))
+        super().__init__(world, loop, outside, Behaviour(short_skus={"short": 1}), compositions)
         self.wire = FaultyWire(loop, self.nodes.get, weather)
         self.weather = weather
         self.operator = Operator(self, weather, world, seed)
@@ -142,7 +150,14 @@ class SimulatedSystem(system.System):
 class Day:
     """One day under way, and what has come of it so far."""
 
-    def __init__(self, loop: SeededLoop, seed: int, orders: int, plan: Sequence[Fault]) -> None:
+    def __init__(
+        self,
+        loop: SeededLoop,
+        seed: int,
+        orders: int,
+        plan: Sequence[Fault],
+        compositions: Compositions | None,
+    ) -> None:
         self._loop = loop
         self._seed = seed
         self._orders = orders
@@ -150,7 +165,7 @@ class Day:
         self._span_s = orders * SECONDS_PER_ORDER
         self._weather = Weather(loop, plan)
         self._world = faulty.FaultyWorld(seed, self._weather, lease_s=LEASE_S)
-        self._running = SimulatedSystem(self._world, loop, self._weather, seed)
+        self._running = SimulatedSystem(self._world, loop, self._weather, seed, compositions)
         self._shop = Storefront(self._running, self._weather, seed)
         self._findings: Sequence[Finding] = ()
         self.violations: list[str] = []

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from waybill import programs
-from waybill.simulation import faulty
+from waybill.simulation import faulty, shared
 from waybill.simulation.faults import Fault
 from waybill.simulation.partners import CARRIER
 from waybill.simulation.system import CALLBACK_SECRET, Node, System
@@ -83,7 +83,8 @@ class Operator:
             )
             for key in sorted(keys):
                 try:
-                    await unparking.retry(key)
+                    with shared.acting(node):
+                        await unparking.retry(key)
                 except (NotParked, Busy, *TRANSIENT):
                     continue
 

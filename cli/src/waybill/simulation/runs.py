@@ -10,8 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from waybill.audit.evidence import Finding
 from waybill.simulation.day import Result, simulate
+from waybill.simulation.shared import Compositions
+from waybill.simulation.system import compose_here
 
 PROCESSES = 2
+_COMPOSED = Compositions(compose_here)
+"""Shared by all days of a process: it keeps nothing of any of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +88,14 @@ def run(asked: Asked, *, processes: int = PROCESSES) -> Iterator[Result]:
 
 def _settle_in() -> None:
     """What is loaded stays: only what a day leaves behind is looked through for garbage."""
-    simulate(0, orders=1, faults=0)
+    simulate(0, orders=1, faults=0, compositions=_COMPOSED)
     gc.collect()
     gc.freeze()
     gc.disable()
 
 
 def _day(seed: int, orders: int, faults: int | None) -> Result:
-    day = simulate(seed, orders=orders, faults=faults)
+    day = simulate(seed, orders=orders, faults=faults, compositions=_COMPOSED)
     gc.collect()
     return replace(day, log=(), statuses={})
 

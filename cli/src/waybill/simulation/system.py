@@ -35,11 +35,15 @@ import payment.settings
 import tracking.bootstrap
 import tracking.settings
 from waybill import programs
+from waybill.simulation import shared
+from waybill.simulation.shared import Compositions
 from waybill.simulation.wire import Answer, Wire, cut
 from waybill_events.catalogue import TOPICS
 from waybill_runtime.adapters.recipients_http import HttpRecipients
+from waybill_runtime.clock import Clock
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.recipients import Recipients
 from waybill_runtime.service import Blueprint, Service
 from waybill_runtime.testing.seeded_loop import SeededLoop
 from waybill_runtime.testing.world import World
@@ -56,23 +60,6 @@ UNPAID_S = 20
 R = TypeVar("R")
 
 
-@dataclass(eq=False)
-class Node:
-    """One life of one service's process; its application is made when somebody asks it."""
-
-    name: str
-    of: str
-    infrastructure: Infrastructure
-    service: Service
-    task: asyncio.Task[None] | None = None
-    calls: set[asyncio.Future[Answer]] = field(default_factory=set)
-
-    @cached_property
-    def app(self) -> FastAPI:
-        on = self.infrastructure
-        return self.service.app(KeyRing(on.store, on.clock, PEPPER))
-
-
 @dataclass(slots=True)
 class Outside:
     """The gateway, the carrier and the mail relay: they outlive every node."""
@@ -81,6 +68,40 @@ class Outside:
     carrier: fulfillment.ports.Carrier
     mail: notification.ports.Channel
     text: notification.ports.Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Vaults:
+    """Lines to capture's recipients, each with what it remembers."""
+
+    packing: Recipients[fulfillment.ports.Recipient]
+    telling: Recipients[notification.ports.Recipient]
+
+
+@dataclass(eq=False)
+class Node:
+    """One life of one service's process."""
+
+    name: str
+    of: str
+    infrastructure: Infrastructure
+    service: Service
+    whole: "System"
+    outside: Outside
+    task: asyncio.Task[None] | None = None
+    calls: set[asyncio.Future[Answer]] = field(default_factory=set)
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        return KeyRing(self.infrastructure.store, self.infrastructure.clock, PEPPER)
+
+    @property
+    def app(self) -> FastAPI:
+        return self.whole.compositions.app(self.of)
+
+    @cached_property
+    def vaults(self) -> Vaults:
+        return vaults(self.whole.wire, self.infrastructure.clock)
 
 
 @dataclass(slots=True)
@@ -100,8 +121,14 @@ class System:
     """
 
     def __init__(
-        self, world: World, loop: SeededLoop, outside: Partners, behaviour: plan.Behaviour
+        self,
+        world: World,
+        loop: SeededLoop,
+        outside: Partners,
+        behaviour: plan.Behaviour,
+        compositions: Compositions | None = None,
     ) -> None:
+        """`compositions` may be those of another system of this process."""
         self.world = world
         self.loop = loop
         self.outside = outside
@@ -109,6 +136,7 @@ class System:
         self.nodes: dict[str, Node] = {}
         self.lives: dict[str, Node] = {}
         self.wire = Wire(loop, self.nodes.get)
+        self.compositions = compositions or Compositions(compose_here)
         self._counted: dict[str, int] = {}
 
     def client(self, host: str, **headers: str) -> httpx.AsyncClient:
@@ -133,9 +161,9 @@ class System:
         life = self._counted[name] = self._counted.get(name, 0) + 1
         label = f"{name}#{life}"
         on = self.world.infrastructure(name, label)
-        service = Service(COMPOSE[name](self, on, self.seen_by(label)), on)
-        node = Node(label, name, on, service)
-        with self.loop.on(label):
+        service = Service(self.compositions.blueprint(name), on)
+        node = Node(label, name, on, service, self, self.seen_by(label))
+        with self.loop.on(label), shared.acting(node):
             node.task = asyncio.ensure_future(service.run_parts())
         self.nodes[name] = self.lives[label] = node
         self.loop.note(f"start {label}")
@@ -204,22 +232,43 @@ def make(world: World, loop: SeededLoop, behaviour: plan.Behaviour | None = None
     return System(world, loop, outside, behaviour or plan.Behaviour())
 
 
+PACKED = TypeAdapter(fulfillment.ports.Recipient)
+TOLD = TypeAdapter(notification.ports.Recipient)
+
+
+def vaults(wire: Wire, clock: Clock) -> Vaults:
+    """New lines, which remember nothing yet."""
+    return Vaults(_vault(PACKED, wire, clock), _vault(TOLD, wire, clock))
+
+
+def _vault(taken: TypeAdapter[R], wire: Wire, clock: Clock) -> HttpRecipients[R]:
+    return HttpRecipients(
+        taken,
+        "http://capture",
+        KEY,
+        clock,
+        timeout_s=TIMEOUT_S,
+        remember_s=60,
+        transport=wire,
+    )
+
+
 def _shared() -> dict[str, Any]:
     return {"database_url": SecretStr("memory"), "key_pepper": SecretStr(PEPPER)}
 
 
-def _capture(_: System, on: Infrastructure, __: Outside) -> Blueprint:
+def _capture(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:
     settings = capture.settings.Settings(
         **_shared(), tracking_token_secret=SecretStr("secret"), unpaid_order_ttl_s=UNPAID_S
     )
     return capture.bootstrap.compose(settings, on)
 
 
-def _inventory(_: System, on: Infrastructure, __: Outside) -> Blueprint:
+def _inventory(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:
     return inventory.bootstrap.compose(inventory.settings.Settings(**_shared()), on)
 
 
-def _payment(_: System, on: Infrastructure, outside: Outside) -> Blueprint:
+def _payment(on: Infrastructure, outside: Outside, _: Vaults) -> Blueprint:
     settings = payment.settings.Settings(
         **_shared(),
         gateway_url="http://gateway",
@@ -229,19 +278,7 @@ def _payment(_: System, on: Infrastructure, outside: Outside) -> Blueprint:
     return payment.bootstrap.assemble(settings, on, outside.gateway)
 
 
-def _vault(taken: TypeAdapter[R], system: System, on: Infrastructure) -> HttpRecipients[R]:
-    return HttpRecipients(
-        taken,
-        "http://capture",
-        KEY,
-        on.clock,
-        timeout_s=TIMEOUT_S,
-        remember_s=60,
-        transport=system.wire,
-    )
-
-
-def _fulfillment(system: System, on: Infrastructure, outside: Outside) -> Blueprint:
+def _fulfillment(on: Infrastructure, outside: Outside, vaults: Vaults) -> Blueprint:
     settings = fulfillment.settings.Settings(
         **_shared(),
         carrier_webhook_secret=SecretStr(CALLBACK_SECRET),
@@ -249,24 +286,22 @@ def _fulfillment(system: System, on: Infrastructure, outside: Outside) -> Bluepr
         track_poll_s=1.0,
         track_poll_s_max=5.0,
     )
-    recipients = _vault(TypeAdapter(fulfillment.ports.Recipient), system, on)
-    return fulfillment.bootstrap.assemble(settings, on, outside.carrier, recipients)
+    return fulfillment.bootstrap.assemble(settings, on, outside.carrier, vaults.packing)
 
 
-def _notification(system: System, on: Infrastructure, outside: Outside) -> Blueprint:
-    recipients = _vault(TypeAdapter(notification.ports.Recipient), system, on)
+def _notification(on: Infrastructure, outside: Outside, vaults: Vaults) -> Blueprint:
     channels = {"email": outside.mail, "sms": outside.text}
     settings = notification.settings.Settings(
         **_shared(), capture_url="http://capture", capture_key=SecretStr(KEY)
     )
-    return notification.bootstrap.assemble(on, recipients, channels, settings.channels)
+    return notification.bootstrap.assemble(on, vaults.telling, channels, settings.channels)
 
 
-def _tracking(_: System, on: Infrastructure, __: Outside) -> Blueprint:
+def _tracking(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:
     return tracking.bootstrap.compose(tracking.settings.Settings(**_shared()), on)
 
 
-COMPOSE: Mapping[str, Callable[[System, Infrastructure, Outside], Blueprint]] = {
+_COMPOSE: Mapping[str, Callable[[Infrastructure, Outside, Vaults], Blueprint]] = {
     "capture": _capture,
     "inventory": _inventory,
     "payment": _payment,
@@ -274,3 +309,28 @@ COMPOSE: Mapping[str, Callable[[System, Infrastructure, Outside], Blueprint]] = 
     "notification": _notification,
     "tracking": _tracking,
 }
+
+
+def compose_here(name: str) -> Blueprint:
+    """A service on whatever the acting life has."""
+    outside = Outside(
+        gateway=_here(lambda life: life.outside.gateway),
+        carrier=_here(lambda life: life.outside.carrier),
+        mail=_here(lambda life: life.outside.mail),
+        text=_here(lambda life: life.outside.text),
+    )
+    lines = Vaults(_here(lambda life: life.vaults.packing), _here(lambda life: life.vaults.telling))
+    return _COMPOSE[name](shared.HERE, outside, lines)
+
+
+def _here(find: Callable[[Node], object]) -> Any:
+    return shared.Here(find)
+
+
+COMPOSE: Mapping[str, Callable[..., Blueprint]] = {
+    name: lambda whole, on, _=None, compose=compose: compose(
+        on, whole.outside, vaults(whole.wire, on.clock)
+    )
+    for name, compose in _COMPOSE.items()
+}
+"""A service on an infrastructure of its own, with the world outside of a system: (system, on)."""

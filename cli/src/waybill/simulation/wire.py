@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import httpx
 from starlette.types import ASGIApp
 
+from waybill.simulation import shared
 from waybill.simulation.weather import Weather
 from waybill_runtime.testing.seeded_loop import SeededLoop
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
-class Host(Protocol):
+class Host(shared.Life, Protocol):
     """A node as the wire sees it."""
 
     name: str
@@ -48,7 +49,7 @@ class Wire(httpx.AsyncBaseTransport):
         host.calls.add(answer)
         answer.add_done_callback(host.calls.discard)
         body = await request.aread()
-        with self._loop.on(host.name):
+        with self._loop.on(host.name), shared.acting(host):
             self._loop.create_task(_serve(host.app, _scope(request), body, answer))
         try:
             status, headers, content = await answer
