@@ -89,7 +89,7 @@ def limited_app(key: Rate, address: Rate) -> tuple[SeededLoop, FastAPI, KeyRing]
     whole = system.make(world, loop)
     on = world.infrastructure("tracking")
     ring = KeyRing(on.store, on.clock, system.PEPPER)
-    service = Service(system.COMPOSE["tracking"](whole, on), on)
+    service = Service(system.COMPOSE["tracking"](whole, on, whole.outside), on)
     return loop, service.app(ring, Limits(on.clock, key=key, address=address)), ring
 
 

@@ -8,11 +8,12 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from capture import addresses, fields
+from waybill_runtime import cards
 
 LINES_MAX = 1_000
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(fields.clean)]
-Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(fields.clean)]
+Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(fields.printable)]
 CurrencyCode = Annotated[
     str, Field(pattern="^[A-Z]{3}$", examples=["GBP"]), AfterValidator(fields.currency)
 ]
@@ -150,7 +151,9 @@ class PlaceOrder(Body):
 
 
 class CancelOrder(Body):
-    reason: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")] = "customer_request"
+    reason: Annotated[
+        str, Field(pattern="^[a-z][a-z0-9_]{0,63}$"), AfterValidator(cards.free_text)
+    ] = "customer_request"
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "customer_request"}]})
 

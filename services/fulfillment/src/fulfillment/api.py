@@ -22,7 +22,7 @@ from waybill_runtime.http.idempotency import (
     IdempotencyKey,
     Reply,
     answered_once,
-    fingerprint,
+    marked,
     required,
 )
 from waybill_runtime.http.links import SEEN, onwards
@@ -195,10 +195,10 @@ def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None
 
         503: the carrier's answer is not known yet. Send the same again, with the same key.
         """
+        who = sent.who
+        mark = await marked(sent.request, who, sent.key)
         if (answered := await _kept_answer(on, sent)) is not None:
             return answered
-        who = sent.who
-        mark = fingerprint(sent.request, await sent.request.body())
         command_id = f"key:{required(sent.key)}"
         command = commands.RequestLabel(fulfillment_order_id=id, service=body.service)
         asked = Asked(tenant=who.tenant, actor=who.actor, command_id=command_id)

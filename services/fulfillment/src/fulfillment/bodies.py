@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fulfillment import views
+from waybill_runtime import cards
 
 LINES_MAX = 1_000
 PACKAGES_MAX = 100
@@ -32,7 +33,12 @@ class Accept(Body):
 
 
 class Reject(Body):
-    reason: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
+    reason: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        AfterValidator(_clean),
+        AfterValidator(cards.free_text),
+    ]
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "closed for stocktake"}]})
 

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from inventory import views
 from inventory.decider.stock import Level, Reorder, Stock
+from waybill_runtime import cards
 
 LINES_MAX = 1_000
 UNITS_MAX = 1_000_000
@@ -34,7 +35,12 @@ Location = Annotated[
         examples=["main"],
     ),
 ]
-Reference = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_clean)]
+Reference = Annotated[
+    str,
+    Field(min_length=1, max_length=200),
+    AfterValidator(_clean),
+    AfterValidator(cards.free_text),
+]
 Reason = Annotated[
     str,
     Field(
@@ -42,6 +48,7 @@ Reason = Annotated[
         description="In lower case with underscores, such as damaged, found or stolen.",
         examples=["damaged"],
     ),
+    AfterValidator(cards.free_text),
 ]
 
 

@@ -3,7 +3,9 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from waybill_runtime import cards
 
 OrderId = Annotated[
     str, Field(pattern="^ord_[0-9a-z]{1,64}$", examples=["ord_01m84k8yhre00sxe1fx5ygf3kq"])
@@ -20,7 +22,7 @@ class RefundPayment(BaseModel):
     )
 
     amount_minor: Annotated[int, Field(ge=1, le=10**12, strict=True)]
-    reason: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+    reason: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$"), AfterValidator(cards.free_text)]
 
 
 class Amounts(BaseModel):

@@ -9,7 +9,7 @@ from contextlib import suppress
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from waybill_runtime import metrics
+from waybill_runtime import cards, metrics
 from waybill_runtime.clock import Clock
 from waybill_runtime.http.problem import CONTENT_TYPE, Problem
 from waybill_runtime.ids import Ids
@@ -18,7 +18,7 @@ log = structlog.get_logger("waybill.http")
 
 BODY_BYTES_MAX = 256 * 1024
 NUL_REFUSED = "The path or the query holds a NUL (%00), which no id and no text has here."
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def _holds_nul(scope: Scope) -> bool:
@@ -84,7 +84,8 @@ class Edge:
 
     def _request_id(self, scope: Scope) -> str:
         given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        return given if _REQUEST_ID.match(given) else self._ids.new("req")
+        usable = _REQUEST_ID.fullmatch(given) and not cards.in_code(given)
+        return given if usable else self._ids.new("req")
 
     @staticmethod
     def _declared(scope: Scope) -> int:

@@ -15,8 +15,9 @@ from fastapi import Header, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from waybill_runtime import cards
 from waybill_runtime.http.auth import Principal
-from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.problem import Refused, invalid
 from waybill_runtime.ids import Ids
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import Answer, LockTimeout
@@ -48,7 +49,7 @@ def required(key: str | None) -> str:
     """The key, if it is usable.
 
     Raises:
-        Refused: 400 when it is missing or too long.
+        Refused: 400 when it is missing or too long, 422 when it looks like a card number.
     """
     if not key or len(key) > KEY_LENGTH_MAX or not key.isprintable():
         raise Refused(
@@ -57,37 +58,76 @@ def required(key: str | None) -> str:
             f"Send a header Idempotency-Key of 1 to {KEY_LENGTH_MAX} printable characters, "
             "the same for every try of this request.",
         )
+    if cards.in_code(key):
+        raise Refused(422, "invalid-request", f"Idempotency-Key: {cards.REFUSED}")
     return key
 
 
-def fingerprint(request: Request, body: bytes) -> str:
-    """What makes two requests the same: method, path and body."""
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode())
+def fingerprint(request: Request, principal: Principal, body: bytes) -> str:
+    """What makes two requests the same: whose they are, method, path and body.
+
+    By the key's name: a rotated key has another id, and is the same shop's.
+    """
+    whose = json.dumps([principal.name, request.method, request.url.path])
+    digest = hashlib.sha256(whose.encode())
     digest.update(body)
     return digest.hexdigest()
 
 
-def unambiguous(body: bytes) -> None:
-    """Let pass what says each of its fields once: JSON leaves open which of two would count.
+def unambiguous(body: bytes) -> object:
+    """What says each of its fields once: JSON leaves open which of two would count.
 
-    What is no JSON passes: who reads it will say so.
+    What is no JSON is None: who reads it will say so.
 
     Raises:
         Refused: 422, with the name that is there twice.
     """
     try:
-        json.loads(body, object_pairs_hook=_each_once)
+        return json.loads(body, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
-        return
+        return None
 
 
-def _each_once(pairs: list[tuple[str, object]]) -> None:
-    names: set[str] = set()
-    for name, _ in pairs:
-        if name in names:
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    said: dict[str, object] = {}
+    for name, value in pairs:
+        if name in said:
             detail = f"The body says {name[:64]!a} twice. Send each field once."
             raise Refused(422, "invalid-request", detail)
-        names.add(name)
+        said[name] = value
+    return said
+
+
+def without_cards(said: object, pointer: str = "") -> None:
+    """Let pass what holds no card number, whatever its fields are for.
+
+    Raises:
+        Refused: 422, with the place of the first.
+    """
+    match said:
+        case str() if cards.in_code(said):
+            raise invalid(pointer, cards.REFUSED)
+        case dict():
+            for name, value in said.items():
+                without_cards(value, f"{pointer}/{name}")
+        case list():
+            for at, value in enumerate(said):
+                without_cards(value, f"{pointer}/{at}")
+        case _:
+            return
+
+
+async def marked(request: Request, principal: Principal, key: str | None) -> str:
+    """The fingerprint of a request that may be answered at all.
+
+    Raises:
+        Refused: 400 no key, 422 a field is there twice, or there is a card number.
+    """
+    required(key)
+    body = await request.body()
+    without_cards(unambiguous(body))
+    without_cards(dict(request.path_params), "path:")
+    return fingerprint(request, principal, body)
 
 
 async def answered_once(
@@ -104,13 +144,12 @@ async def answered_once(
     `do` may run again on a new transaction after a conflict.
 
     Raises:
-        Refused: 400 no key, 422 a field is there twice or the key was used for another request,
-            409 it is in flight.
+        Refused: 400 no key, 409 it is in flight, 422 a field is there twice, there is a card
+            number, or the key was used for another request or by somebody else.
     """
+    mark = await marked(request, principal, key)
     name = required(key)
-    unambiguous(await request.body())
     asked = Asked(tenant=principal.tenant, actor=principal.actor, command_id=f"key:{name}")
-    mark = fingerprint(request, await request.body())
 
     async def body(transaction: Transaction) -> tuple[Answer, bool]:
         try:
