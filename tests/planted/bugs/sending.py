@@ -1,0 +1,16 @@
+"""Bugs in the clients of Kafka: a real broker alone shows them."""
+
+from collections.abc import Iterator
+
+from bugs.planting import Edit, bug
+from waybill_runtime.adapters.kafka.bus_producer import KafkaProducer
+
+
+@bug(by="kafka")
+def producer_reused_after_error() -> Iterator[Edit]:
+    """A client whose send failed is kept: it will come to itself when the broker does."""
+
+    async def discard(self: KafkaProducer) -> None:
+        """Connecting anew is expensive."""
+
+    yield Edit(KafkaProducer, "_discard", discard)

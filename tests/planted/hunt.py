@@ -1,0 +1,119 @@
+"""`make planted-bugs`: hunts every planted bug, prints how each was caught, writes the evidence.
+
+Fails unless all are caught, every day holds without a bug, and each oracle has caught one.
+"""
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+SEEDS_MAX = 40
+os.environ.setdefault("PLANTED_SEEDS", str(SEEDS_MAX))
+os.environ.setdefault("KAFKA", "required")
+
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+import hunting  # noqa: E402 - it reads how far to hunt
+import situations  # noqa: E402
+from bugs import BUGS  # noqa: E402
+from waybill.proof import Proof, write  # noqa: E402
+from waybill_runtime.clock import SystemClock  # noqa: E402
+
+HERE = Path(__file__).parent
+EVIDENCE = HERE.parents[1] / "docs/evidence/planted-bugs.json"
+COMMAND = "make planted-bugs"
+ORACLES = 15
+
+
+class Recorder:
+    """Listens to pytest: how each bug was caught, and which days held without one."""
+
+    def __init__(self) -> None:
+        self.caught: dict[str, hunting.Caught] = {}
+        self.held = 0
+        self.failed: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed or report.skipped:
+            self.failed.append(report.nodeid.partition("::")[2])
+        if report.when != "call" or not report.passed:
+            return
+        self.held += "test_without_a_bug" in report.nodeid
+        for name, value in report.user_properties:
+            if name == "caught" and isinstance(value, hunting.Caught):
+                self.caught[report.nodeid.partition("[")[2].rstrip("]")] = value
+
+    @property
+    def oracles(self) -> set[str]:
+        """Those that caught a bug."""
+        return {name for caught in self.caught.values() for name in caught.by if name[0] == "I"}
+
+
+def table(recorder: Recorder) -> Table:
+    """One row for each bug."""
+    told = Table("bug", "caught by", "seed", "seconds", box=None)
+    for bug in BUGS.values():
+        caught = recorder.caught.get(bug.id)
+        if caught is None:
+            told.add_row(bug.id, "[red]nobody[/]", "", "")
+        else:
+            seed = bug.by if caught.seed is None else str(caught.seed)
+            told.add_row(bug.id, ", ".join(caught.by), seed, f"{caught.duration_s:.1f}")
+    return told
+
+
+def proof(recorder: Recorder, clock: SystemClock, begun_s: float) -> Proof:
+    """The run as evidence."""
+    asked = {"bugs_caught": len(BUGS), "oracles_that_caught_one": ORACLES}
+    asked |= {"days_without_a_bug_that_held": hunting.SEEDS * len(situations.SITUATIONS)}
+    reached = {
+        "bugs_caught": len(recorder.caught),
+        "oracles_that_caught_one": len(recorder.oracles),
+        "days_without_a_bug_that_held": recorder.held,
+    }
+    duration_s = clock.monotonic_s() - begun_s
+    short = [
+        f"{name}: {reached[name]} of {asked[name]}" for name in asked if reached[name] < asked[name]
+    ]
+    return Proof(
+        name="planted-bugs",
+        command=COMMAND,
+        seed=0,
+        started_at=clock.now(),
+        duration_s=duration_s,
+        asked=asked,
+        reached=reached,
+        shortfalls=[*short, *recorder.failed],
+        details={
+            bug.id: {
+                "says": bug.says,
+                "nearest": bug.nearest,
+                "proof": bug.by,
+                "caught": asdict(recorder.caught[bug.id]) if bug.id in recorder.caught else None,
+            }
+            for bug in BUGS.values()
+        },
+    )
+
+
+def main() -> int:
+    """Hunt, tell, write; 0 only when every bug was caught."""
+    clock, recorder = SystemClock(), Recorder()
+    begun_s, started_at = clock.monotonic_s(), clock.now()
+    pytest.main([str(HERE), "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[recorder])
+    found = proof(recorder, clock, begun_s)
+    found.started_at = started_at
+    console = Console()
+    console.print(table(recorder))
+    write(found, EVIDENCE)
+    for shortfall in found.shortfalls:
+        console.print(f"[red]short[/] {shortfall}")
+    return 0 if found.passes else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The hunt for one bug: seed after seed of the simulator, until an oracle names what it breaks."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import situations
+from bugs import Bug
+from waybill_runtime.clock import SystemClock
+
+SEEDS = int(os.environ.get("PLANTED_SEEDS", "8"))
+"""Days that a bug may take to be found; every one of them holds without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """How a bug was found: by which oracles or case, at which seed, after how long."""
+
+    by: Sequence[str]
+    first: str
+    seed: int | None
+    duration_s: float
+
+
+def hunt(bug: Bug) -> Caught | None:
+    """Days with the bug in them until an oracle that it must break names it; None if none does."""
+    clock = SystemClock()
+    begun_s = clock.monotonic_s()
+    for seed in range(SEEDS):
+        with bug.planted():
+            found = situations.violated(situations.live(seed, bug.situation))
+        if found.keys() & set(bug.breaks):
+            first = next(found[guarantee][0] for guarantee in bug.breaks if guarantee in found)
+            duration_s = clock.monotonic_s() - begun_s
+            return Caught(sorted(found, key=_number), first, seed, duration_s)
+    return None
+
+
+def _number(guarantee: str) -> int:
+    return int(guarantee.removeprefix("I"))

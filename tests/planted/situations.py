@@ -1,0 +1,158 @@
+"""Days of the simulator in which a bug is hunted: its own, and two that are slower than most.
+
+In each an older release still runs beside today's, and the limits of a rebuild are so low that a
+day of a few orders reaches them.
+"""
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from older import older_release
+from payment.adapters import gateway_memory
+from payment.adapters.gateway_memory import Entry, MemoryGateway
+from payment.ports import Answer
+from waybill.simulation import day, faults, faulty
+from waybill.simulation.day import Result
+from waybill.simulation.faults import Fault
+from waybill.simulation.operator import Operator
+from waybill.simulation.system import System
+from waybill_runtime import rebuild
+from waybill_runtime.clock import LoopClock
+from waybill_runtime.rebuild import Rebuild
+from waybill_runtime.stored import StoreUnavailable
+
+ORDERS = 8
+FAULTS = 80
+SLOW_S = 400
+QUIET_S = 30
+"""Who waits for a silent gateway waits for ever."""
+HANGS_S = 60
+FAILS_EVERY = 7
+REBUILDS = 4
+NIGHT_S = 300
+"""Longer than a hold lasts."""
+BIG_EVERY = 5
+KNOBS: Sequence[tuple[object, str, object]] = (
+    (rebuild, "NEAR", 5),
+    (rebuild, "BATCH", 10),
+    (faults, "BIG_EVERY", BIG_EVERY),
+)
+
+
+class Behind(LoopClock):
+    """The wall clock of a machine that is an hour slow and that nobody sets."""
+
+    def now(self) -> datetime:
+        return super().now() - timedelta(hours=1)
+
+
+def _bad_partners() -> Iterator[tuple[object, str, object]]:
+    """Of one order in four the gateway never hears; every second capture takes it a minute.
+
+    And all machines but the databases' are an hour slow.
+    """
+
+    def call(self: MemoryGateway, entry: Entry, *how: Any) -> Answer:
+        if entry.operation == "authorize" and sum(entry.reference.encode()) % 4 == 0:
+            return gateway_memory.NO_ANSWER
+        return real(self, entry, *how)
+
+    async def capture(self: MemoryGateway, key: str, *how: Any, **more: Any) -> Answer:
+        if key not in hung and sum(key.encode()) % 2 == 0:
+            hung.add(key)
+            await asyncio.sleep(HANGS_S)
+        return await real_capture(self, key, *how, **more)
+
+    hung: set[str] = set()
+    real, real_capture = MemoryGateway._call, MemoryGateway.capture
+    yield MemoryGateway, "_call", call
+    yield MemoryGateway, "capture", capture
+    yield faulty, "LoopClock", Behind
+    yield day, "ENDED_S", SLOW_S
+    yield day, "QUIET_S", QUIET_S
+
+
+def _night() -> Iterator[tuple[object, str, object]]:
+    """The warehouse opens late, and orders come in until shortly before."""
+
+    def work(self: System, scratch: Path) -> asyncio.Task[None]:
+        return asyncio.ensure_future(_later(self, scratch))
+
+    async def _later(self: System, scratch: Path) -> None:
+        await asyncio.sleep(NIGHT_S)
+        await real(self, scratch)
+
+    real = System.work_warehouse
+    yield System, "work_warehouse", work
+    yield day, "ENDED_S", SLOW_S
+    yield day, "SECONDS_PER_ORDER", NIGHT_S / ORDERS
+
+
+def _interrupted() -> Iterator[tuple[object, str, object]]:
+    """Every few batches of a rebuild the store is lost; an operator takes the rebuild up again."""
+
+    async def move(self: Rebuild, *how: Any) -> None:
+        if self._switch:
+            batches.append(self)
+        if self._switch and len(batches) % FAILS_EVERY == 0:
+            raise StoreUnavailable("the connection was lost")
+        await real_move(self, *how)
+
+    async def finish(self: Operator, name: str) -> None:
+        for _ in range(REBUILDS):
+            await real(self, name)
+
+    batches: list[Rebuild] = []
+    real, real_move = Operator._rebuild, Rebuild._move
+    yield Rebuild, "_move", move
+    yield Operator, "_rebuild", finish
+
+
+def _nothing_else() -> Iterator[tuple[object, str, object]]:
+    yield from ()
+
+
+SITUATIONS: Mapping[str, Callable[[], Iterator[tuple[object, str, object]]]] = {
+    "day": _nothing_else,
+    "bad partners": _bad_partners,
+    "night": _night,
+    "interrupted rebuilds": _interrupted,
+}
+
+
+@contextmanager
+def _in(situation: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(older_release())
+        for owner, name, value in (*KNOBS, *SITUATIONS[situation]()):
+            stack.enter_context(mock.patch.object(owner, name, value))
+        yield
+
+
+def live(seed: int, situation: str) -> Result:
+    """One day of this seed in this situation."""
+    with _in(situation):
+        span_s = ORDERS * day.SECONDS_PER_ORDER
+        plan: Sequence[Fault] = faults.plan(seed, FAULTS, span_s)
+        return day.simulate(seed, orders=ORDERS, faults=plan)
+
+
+_OF_THE_DAY = re.compile(r"has not ended \d+ s after the last fault$")
+_SAID = re.compile(r"^(?:after a restart of everything, )?(I\d+): (.*)", re.DOTALL)
+
+
+def violated(result: Result) -> dict[str, Sequence[str]]:
+    """What each guarantee's oracle said in either judgement, and nothing else that was said."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for violation in result.violations:
+        said = _SAID.match(violation)
+        if said and not _OF_THE_DAY.search(violation):
+            found[said[1]].append(said[2])
+    return dict(found)
