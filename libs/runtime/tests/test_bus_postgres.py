@@ -1,7 +1,7 @@
 """The Postgres bus against the suite, and its own traps: gaps, commit order, idle cost, schema."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -10,7 +10,7 @@ import pytest
 from waybill_runtime.adapters.postgres import bus_schema
 from waybill_runtime.adapters.postgres.bus import PostgresBus
 from waybill_runtime.adapters.postgres.bus_codec import pack, unpack
-from waybill_runtime.bus import Bus, BusTruncated, BusUnavailable, Message
+from waybill_runtime.bus import Bus, BusTruncated, BusUnavailable, Message, Partition
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.testing.bus_conformance import BusConformance
@@ -215,6 +215,48 @@ async def test_a_member_whose_lease_lapsed_is_told_before_it_reads_on(
     await sleeper.poll()
     assert len(sleeper.revocations) >= 1
     assert len(sleeper.handled) == before
+
+
+async def test_who_starts_in_the_place_of_a_killed_one_waits_for_no_lease(
+    harness: PostgresHarness,
+) -> None:
+    """The second of one place has everything within seconds of an hour's lease; a third member,
+    in a place of its own, takes nothing away from either but its share.
+    """
+    _, topic, _ = await harness.producer()
+    group = f"group-{topic}"
+
+    async def joined(place: str) -> tuple[PostgresBus, set[Partition]]:
+        bus = PostgresBus(harness.dsn, CLOCK, IDS, lease_s=3600, instance=place)
+        listener = Owning()
+        member = await bus.consumer(group, [topic], listener)
+        await member.poll(max_messages=1, timeout_s=0.1)
+        return bus, listener.owned
+
+    killed, before = await joined("here:1")
+    assert len(before) == 12
+    heir, owned = await joined("here:1")
+    assert len(owned) == 12
+    other, none_free = await joined("here:11")
+    assert none_free == set()
+    members = await harness.run("SELECT member FROM bus_member WHERE grp = $1", group)
+    assert sorted(row[0].partition("/")[0] for row in members) == ["here:1", "here:11"]
+    for bus in (killed, heir, other):
+        await bus.close()
+
+
+class Owning:
+    """A listener that knows what is its own, and starts each from the front."""
+
+    def __init__(self) -> None:
+        self.owned: set[Partition] = set()
+
+    async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        self.owned |= set(partitions)
+        return dict.fromkeys(partitions, 0)
+
+    async def revoked(self, partitions: Sequence[Partition]) -> None:
+        self.owned -= set(partitions)
 
 
 async def test_a_log_cut_at_the_front_is_reported_not_skipped(harness: PostgresHarness) -> None:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -93,7 +94,10 @@ def _bus(settings: ServiceSettings, clock: SystemClock, ids: RandomIds) -> Bus:
         return KafkaBus(settings.kafka_bootstrap, replication=settings.kafka_replication)
     from waybill_runtime.adapters.postgres.bus import PostgresBus
 
-    return PostgresBus(settings.bus_database_url.get_secret_value(), clock, ids)
+    # A port is one process's at a time: whoever listens there comes after whoever did before.
+    instance = f"{socket.gethostname()}:{settings.port}" if settings.port else ""
+    dsn = settings.bus_database_url.get_secret_value()
+    return PostgresBus(dsn, clock, ids, instance=instance)
 
 
 async def _keys(settings: ServiceSettings, arguments: argparse.Namespace) -> None:

@@ -47,11 +47,22 @@ class PostgresBus:
     """One process's use of the bus: a small pool, and one connection for wake-up calls."""
 
     def __init__(
-        self, dsn: str, clock: Clock, ids: Ids, *, lease_s: float = 10.0, max_connections: int = 6
+        self,
+        dsn: str,
+        clock: Clock,
+        ids: Ids,
+        *,
+        lease_s: float = 10.0,
+        max_connections: int = 6,
+        instance: str = "",
     ) -> None:
+        """`instance` names this process's place among all that live: its consumers take over at
+        once from those of a process that was killed there, one per group.
+        """
         self._clock = clock
         self._ids = ids
         self._lease_s = lease_s
+        self._instance = instance
         self._database = BusDatabase(dsn, max_connections=max_connections)
         self._wakes = Wakes(dsn, clock)
 
@@ -74,7 +85,9 @@ class PostgresBus:
             self._database,
             self._wakes,
             self._clock,
-            membership=Membership(group, self._ids.new("mbr"), topics, self._lease_s),
+            membership=Membership(
+                group, self._ids.new("mbr"), topics, self._lease_s, instance=self._instance
+            ),
             holdings=Holdings(listener),
             topics=topics,
             lease_s=self._lease_s,

@@ -42,6 +42,12 @@ VALUES ($1, $2, $3, clock_timestamp() + $4)
 ON CONFLICT (grp, member) DO UPDATE SET lease_until = excluded.lease_until
 """
 
+# Kafka's static membership (KIP-345): who starts in the place of one that was killed need not wait
+# for its lease to lapse.
+_SUCCEED = """/* bus.succeed */
+DELETE FROM bus_member WHERE grp = $1 AND member <> $2 AND starts_with(member, $3)
+"""
+
 _EXPEL = "DELETE FROM bus_member WHERE grp = $1 AND lease_until < clock_timestamp()"
 
 _RELEASE = """/* bus.release */
@@ -82,9 +88,17 @@ class Beat:
 class Membership:
     """One member's rows, each method one round trip or one short transaction."""
 
-    def __init__(self, group: str, member: str, topics: Sequence[str], lease_s: float) -> None:
+    def __init__(
+        self, group: str, member: str, topics: Sequence[str], lease_s: float, *, instance: str = ""
+    ) -> None:
+        """`instance`: the place that this member has and one before it may have had; none if empty.
+
+        No two processes that live at one time may have the same.
+        """
         self.group = group
-        self.member = member
+        self._place = f"{instance}/" if instance else ""
+        self._succeeds = bool(instance)
+        self.member = self._place + member
         self._topics = list(topics)
         self._lease = timedelta(seconds=lease_s)
 
@@ -114,6 +128,8 @@ class Membership:
         """Be a member, expel the lapsed, release these, and claim what is due and free."""
         async with connection.transaction():
             await connection.execute(_LOCK, self.group)
+            if self._succeeds:
+                await connection.execute(_SUCCEED, self.group, self.member, self._place)
             await connection.execute(_JOIN, self.group, self.member, self._topics, self._lease)
             await connection.execute(_EXPEL, self.group)
             if release:
@@ -123,6 +139,8 @@ class Membership:
             rows = await connection.fetch(_MEMBERS, self.group)
             share = self._share({row["member"]: row["topics"] for row in rows})
             await connection.execute(_CLAIM, self.group, self.member, *_columns(sorted(share)))
+        # Once: two of one place, against the promise, must not expel each other for ever.
+        self._succeeds = False
 
     async def leave(self, connection: "Connection") -> None:
         await connection.execute(_LEAVE, self.group, self.member)
