@@ -17,8 +17,9 @@ from aiokafka.structs import ConsumerRecord
 from waybill_runtime import metrics
 from waybill_runtime.adapters.holdings import Holdings
 from waybill_runtime.adapters.kafka import clients
+from waybill_runtime.adapters.kafka.records import delivery_of, read_singly
 from waybill_runtime.adapters.kafka.watchdog import Watchdog
-from waybill_runtime.bus import BusUnavailable, Delivery, Message, Partition
+from waybill_runtime.bus import BusUnavailable, Delivery, Partition
 from waybill_runtime.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -74,6 +75,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             except clients.FAILURES as error:
                 await self._rebuild(repr(error))
                 raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+            except UnicodeDecodeError:
+                if batch := await self._fetch_singly(client, max_messages):
+                    return batch
             if self._clock.monotonic_s() >= until_s:
                 return ()
 
@@ -209,6 +213,25 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             batch += taken
         return batch
 
+    async def _fetch_singly(self, client: AIOKafkaConsumer, max_messages: int) -> list[Delivery]:
+        """What has arrived, past a record that aiokafka cannot decode, which is handed out bare."""
+        positions = dict(self._holdings.positions)
+        self._seek(client, list(positions))
+        batch: list[Delivery] = []
+        try:
+            ends = await _ends(client, positions)
+            for partition, position in positions.items():
+                count = min(ends[partition] - position, max_messages - len(batch))
+                batch += await read_singly(client, partition, position, count)
+        except clients.FAILURES as error:
+            await self._rebuild(repr(error))
+            raise BusUnavailable(f"{type(error).__name__}: {error}") from error
+        if self._change is not None:
+            return []
+        self._holdings.advance(batch)
+        self._seek(client, list(positions))
+        return batch
+
     async def _check_progress(self, client: AIOKafkaConsumer) -> None:
         """Now and then compare positions with the broker's ends: cut short, or standing still?"""
         if self._watchdog.rejoins_too_long():
@@ -263,14 +286,3 @@ async def _ends(
     async with asyncio.timeout(_ASK_S):
         ends = await client.end_offsets([_pair(partition) for partition in partitions])
     return {Partition(pair.topic, pair.partition): end for pair, end in ends.items()}
-
-
-def delivery_of(partition: Partition, record: ConsumerRecord) -> Delivery:
-    """A record as the port hands it out; a foreign one without key or value is empty, not lost."""
-    message = Message(
-        topic=partition.topic,
-        key=(record.key or b"").decode(errors="replace"),
-        value=record.value or b"",
-        headers=tuple((name, value or b"") for name, value in record.headers),
-    )
-    return Delivery(message, partition, record.offset)

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from waybill_runtime.adapters.kafka import clients
-from waybill_runtime.adapters.kafka.bus_consumer import delivery_of
+from waybill_runtime.adapters.kafka.records import delivery_of, read_singly
 from waybill_runtime.bus import PARTITIONS, BusUnavailable, Delivery, Partition
 
 _READ_S = 10.0
@@ -69,7 +69,12 @@ async def _read(
     client.seek(pair, start)
     found: list[Delivery] = []
     while len(found) < wanted:
-        records = await client.getmany(timeout_ms=500, max_records=wanted - len(found))
+        try:
+            records = await client.getmany(timeout_ms=500, max_records=wanted - len(found))
+        except UnicodeDecodeError:
+            at = start + len(found)
+            found += await read_singly(client, partition, at, wanted - len(found))
+            continue
         found += [delivery_of(partition, record) for record in records.get(pair, ())]
     client.pause(pair)
     return found
