@@ -202,6 +202,12 @@ chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS
 	@"$(WAYBILL)" chaos --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --faults $(FAULTS) \
 		--orders $(ORDERS) --evidence docs/evidence/chaos-$(BUS).json $(RESUME)
 
+.PHONY: recovery
+recovery: $(STAMP) ## Kill services and Postgres one at a time, and time the recoveries (BUS, SEED)
+	@"$(WAYBILL)" chaos --minutes 25 --seed $(SEED) --bus $(BUS) --faults 150 --customers 4 \
+		--orders 500 --kinds service-kill,postgres-kill \
+		--evidence docs/evidence/recovery-$(BUS).json $(RESUME)
+
 .PHONY: soak
 soak: $(STAMP) ## Load without faults, and whether anything grows (BUS, MINUTES, SEED, RATE)
 	@"$(WAYBILL)" soak --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --rate $(RATE) \

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from waybill.chaos import kinds, orders, plan
+from waybill.failure import Failure
 from waybill.programs import BusName
 
 KINDS = (
@@ -57,6 +58,13 @@ def test_some_faults_last_into_the_next_and_most_do_not() -> None:
 @pytest.mark.parametrize("bus", ["postgres", "kafka"])
 def test_each_bus_is_struck_in_at_least_fourteen_kinds(bus: BusName) -> None:
     assert len(kinds.on(bus)) >= 14
+
+
+def test_only_the_kinds_that_are_named_are_drawn_and_an_unknown_one_is_refused() -> None:
+    assert set(kinds.chosen("postgres", ["poison", "rebuild"])) == {"poison", "rebuild"}
+    assert kinds.chosen("kafka", []) == kinds.on("kafka")
+    with pytest.raises(Failure, match="broker-kill"):
+        kinds.chosen("postgres", ["broker-kill"])
 
 
 def test_an_order_is_drawn_from_seed_and_number_alone() -> None:

@@ -95,6 +95,8 @@ def test_slow_recoveries_fall_short_once_they_are_enough_to_judge() -> None:
     slow = {"what": "service payment", "took_s": 7.5, "in_time": True, "alone": True}
     assert "service recovered within 7.5 s" in shortfalls(segment(recovered=[slow] * 50))
     assert shortfalls(segment(recovered=[slow] * 49)) == ""
+    amid_others = {**slow, "alone": False}
+    assert shortfalls(segment(recovered=[amid_others] * 50)) == ""
 
 
 def test_a_guarantee_that_is_violated_fails_the_proof() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from waybill.chaos.faults import disks, links, messages, partners, processes, replicas, views
 from waybill.chaos.ground import Strike
 from waybill.chaos.plan import Kind
+from waybill.failure import USAGE, Failure
 from waybill.programs import SANDBOXES, SERVICES, BusName
 from waybill_events.catalogue import TOPICS
 
@@ -77,3 +78,19 @@ _ALL = (
 def on(bus: BusName, *, disk: bool = False) -> Mapping[str, Striking]:
     """Every kind that this bus allows, by name; `disk`: Postgres has a small one of its own."""
     return {one.kind.name: one for one in _ALL if one.bus in ("", bus) and (disk or not one.disk)}
+
+
+def chosen(bus: BusName, names: Sequence[str], *, disk: bool = False) -> Mapping[str, Striking]:
+    """Those that are named, or all.
+
+    Raises:
+        Failure: one is named that there is not.
+    """
+    known = on(bus, disk=disk)
+    if unknown := sorted(set(names) - known.keys()):
+        raise Failure(
+            f"There is no kind {', '.join(unknown)} here.",
+            f"There is: {', '.join(sorted(known))}.",
+            code=USAGE,
+        )
+    return {name: one for name, one in known.items() if not names or name in names}

@@ -37,6 +37,8 @@ class Wish:
     faults: int
     at_once: int
     command: str
+    kinds: Sequence[str] = ()
+    """Only these kinds of faults; none named: all that bus and machine allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class _Run:
         self._ground = Ground(house, load, recovery, http, clock)
         self._ground.planted += past.planted
         own_disk = disks.postgres_room(house.home.path).is_mount()
-        self._kinds = kinds.on(wish.bus, disk=own_disk)
+        self._kinds = kinds.chosen(wish.bus, wish.kinds, disk=own_disk)
         log = house.home.logs / "faults.jsonl"
         self._conductor = Conductor(self._ground, self._kinds, clock, log)
         self._rebalances = Rebalances(house)

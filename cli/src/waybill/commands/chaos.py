@@ -35,6 +35,9 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
         int | None, typer.Option(help="Faults that have to strike in this run; fewer fail it.")
     ] = None,
     customers: Annotated[int, typer.Option(min=1, max=500, help="Orders under way at once.")] = 24,
+    kinds: Annotated[
+        str, typer.Option(help="Only these kinds of faults, comma separated; else all.")
+    ] = "",
     resume: Annotated[  # noqa: FBT002  a flag of the command line
         bool, typer.Option("--resume", help="Go on upon the same stores; figures are of all runs.")
     ] = False,
@@ -59,13 +62,23 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     from waybill.chaos.plan import Asked
 
     planned = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
-    command = f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {planned}"
+    only = [name.strip() for name in kinds.split(",") if name.strip()]
+    command = (
+        f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {planned}"
+        f" --customers {customers}" + (f" --kinds {','.join(only)}" if only else "")
+    )
     make_room(home, resume=resume)
     if disk:
         homes.Home(home).prepare()
         disks.mount(home, disk)
     wish = run.Wish(
-        bus=bus, seed=seed, minutes=minutes, faults=planned, at_once=customers, command=command
+        bus=bus,
+        seed=seed,
+        minutes=minutes,
+        faults=planned,
+        at_once=customers,
+        command=command,
+        kinds=only,
     )
     with show.err.status("chaos") as status:
         tell = status.update if show.err.is_terminal else show.note
@@ -75,9 +88,10 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
         minutes=minutes * len(segments),
         orders=round(minutes * ORDERS_A_MINUTE) if orders is None else orders,
         faults=sum(segment.asked_faults for segment in segments),
-        kinds=min(KINDS, planned),
+        kinds=min(KINDS, planned, len(only) or KINDS),
     )
-    found = verdict.proof(outcome, asked, bus=bus, command=command)
+    what = "chaos-of-some-kinds" if only else "chaos"
+    found = verdict.proof(outcome, asked, bus=bus, command=command, what=what)
     if evidence is not None:
         proof.write(found, evidence)
     told(found)
