@@ -6,7 +6,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
+import tracking.bootstrap
+import tracking.settings
 from waybill.simulation import system
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.http.limits import BUCKETS_MAX, Buckets, Limits, Rate, address_of
@@ -86,10 +89,12 @@ def test_an_address_is_what_one_client_has(host: str, counted_as: str) -> None:
 def limited_app(key: Rate, address: Rate) -> tuple[SeededLoop, FastAPI, KeyRing]:
     loop = SeededLoop.of(1)
     world = World()
-    whole = system.make(world, loop)
     on = world.infrastructure("tracking")
+    settings = tracking.settings.Settings(
+        database_url=SecretStr("memory"), key_pepper=SecretStr(system.PEPPER)
+    )
     ring = KeyRing(on.store, on.clock, system.PEPPER)
-    service = Service(system.COMPOSE["tracking"](whole, on, whole.outside), on)
+    service = Service(tracking.bootstrap.compose(settings, on), on)
     return loop, service.app(ring, Limits(on.clock, key=key, address=address)), ring
 
 
