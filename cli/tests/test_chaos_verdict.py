@@ -27,6 +27,14 @@ def struck(number: int, kind: str, *, hit: bool = True) -> dict[str, object]:
     }
 
 
+def rebuilt(verdict: str, *, refused: int) -> dict[str, object]:
+    return {
+        "what": "rebuild",
+        "verdict": verdict,
+        "reads": {"answered": 9, "refused": refused},
+    }
+
+
 def segment(**changes: object) -> history.Segment:
     told: dict[str, object] = {
         "seed": 1,
@@ -78,7 +86,8 @@ def test_a_run_that_came_to_what_was_asked_passes() -> None:
         ({"quiet_s": 61.0}, "quiet only after 61 s"),
         ({"restarted_quiet_s": 75.0}, "quiet only after 75 s"),
         ({"violations": ["I1: lost"]}, "1 violations"),
-        ({"told": [{"what": "rebuild", "verdict": "different"}]}, "rebuilds equal: 0 of 1"),
+        ({"told": [rebuilt("different", refused=0)]}, "rebuilds equal: 0 of 1"),
+        ({"told": [rebuilt("equal", refused=2)]}, "2 reads refused during rebuilds"),
     ],
 )
 def test_whatever_fell_short_is_said(changes: dict[str, object], said: str) -> None:

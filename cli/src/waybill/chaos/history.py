@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -38,7 +39,7 @@ class Segment(BaseModel):
     kinds: dict[str, int]
     faults: list[dict[str, object]]
     recovered: list[dict[str, object]]
-    told: list[dict[str, object]]
+    told: list[dict[str, Any]]
     planted: list[dict[str, object]]
     quiet_s: float
     restarted_quiet_s: float
@@ -85,7 +86,7 @@ class History(BaseModel):
         ]
         return sorted(r.took_s for r in found if r.what.startswith(what) and r.alone >= alone)
 
-    def rebuilds(self) -> Sequence[Mapping[str, object]]:
+    def rebuilds(self) -> Sequence[Mapping[str, Any]]:
         return [t for s in self.segments for t in s.told if t.get("what") == "rebuild"]
 
     def reached(self) -> Mapping[str, float]:
@@ -109,6 +110,8 @@ class History(BaseModel):
             "postgres_recovery_alone_p99_s": p99(self.recovery("postgres", alone=True)),
             "rebuilds": len(rebuilds),
             "rebuilds_equal": sum(one["verdict"] == "equal" for one in rebuilds),
+            "rebuild_reads": sum(int(one["reads"]["answered"]) for one in rebuilds),
+            "rebuild_reads_refused": sum(int(one["reads"]["refused"]) for one in rebuilds),
             "rebalances": sum(s.rebalances for s in segments),
         }
 

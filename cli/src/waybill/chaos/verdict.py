@@ -50,6 +50,8 @@ def shortfalls(reached: Mapping[str, float], asked: Asked, bus: str) -> Sequence
         found.append(f"quiet only after {reached['quiet_s']:g} s, not within {QUIET_S:g} s")
     if reached["rebuilds_equal"] < reached["rebuilds"]:
         found.append(f"rebuilds equal: {reached['rebuilds_equal']:g} of {reached['rebuilds']:g}")
+    if reached["rebuild_reads_refused"]:
+        found.append(f"{reached['rebuild_reads_refused']:g} reads refused during rebuilds")
     for what, limit_s in (("service", SERVICE_S[bus]), ("postgres", POSTGRES_S)):
         took_s = reached[f"{what}_recovery_alone_p99_s"]
         if reached[f"{what}_kills_alone"] >= ENOUGH and took_s > limit_s:
@@ -66,6 +68,7 @@ def _asked(asked: Asked, bus: str) -> Mapping[str, float]:
         **asked.at_least,
         "violations": 0,
         "quiet_s": QUIET_S,
+        "rebuild_reads_refused": 0,
         "service_recovery_alone_p99_s": SERVICE_S[bus],
         "postgres_recovery_alone_p99_s": POSTGRES_S,
     }
