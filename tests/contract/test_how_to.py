@@ -37,7 +37,7 @@ def commands() -> Iterator[str]:
 
 def _name(command: CommandInfo) -> str:
     assert command.callback is not None
-    return command.name or command.callback.__name__
+    return command.name or command.callback.__name__.replace("_", "-")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -49,7 +49,7 @@ def test_a_page_names_metrics_events_and_commands_that_exist(page: Path) -> None
     types = set(re.findall(rf"\b{SERVICES}\.[a-z]+_[a-z_]+\b", text))
     assert {name for name in types if f"{name}.v1" not in CATALOGUE} == set()
     known = set(commands())
-    for called in re.findall(r"\.venv/bin/waybill ((?:parked |projections |keys )?[a-z]+)", text):
+    for called in re.findall(r"\.venv/bin/waybill ((?:parked |projections |keys )?[a-z-]+)", text):
         assert called in known, called
 
 

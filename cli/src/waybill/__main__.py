@@ -13,6 +13,7 @@ from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
 from waybill.commands.replay import replay
 from waybill.commands.republish import republish
+from waybill.commands.restore import restore_from_bus
 from waybill.commands.simulate import simulate
 from waybill.commands.soak import soak
 from waybill.commands.status import logs, status
@@ -34,6 +35,7 @@ app.command()(replay)
 app.command()(demo)
 app.command()(simulate)
 app.command()(republish)
+app.command()(restore_from_bus)
 for group in (events, keys, projections, parked):
     app.add_typer(group.app)
 

@@ -5,11 +5,12 @@ import platform
 import sys
 from dataclasses import dataclass
 
+import httpx
 import typer
 from rich.table import Table
 
 from waybill import home as homes
-from waybill import ports, programs, show, state, stores
+from waybill import ports, programs, show, state, stores, system
 from waybill.embedded import account, binaries, docker, java, server
 from waybill.failure import UNAVAILABLE, Failure
 
@@ -28,9 +29,10 @@ class Finding:
 
 
 def doctor() -> None:
-    """Look at Python, the user, Postgres, Kafka's ways, the home and its ports."""
+    """Look at Python, the user, Postgres, Kafka's ways, the home, its ports and its services."""
     home = homes.Home.from_environment()
     findings = [_python(), _home(home), *_postgres(home), *_kafka(home), *_ports(home)]
+    findings += _halted(home)
     table = Table(box=None, header_style="bold")
     for heading in ("", "what", "found", "fix"):
         table.add_column(heading, overflow="fold")
@@ -117,6 +119,24 @@ def _kafka(home: homes.Home) -> list[Finding]:
             needed=False,
         ),
     ]
+
+
+def _halted(home: homes.Home) -> list[Finding]:
+    """Services that run and refuse to work, for their store was set back."""
+    if not state.is_supervised(home):
+        return []
+    values = system.dev_env(home.dev_env)
+    found = []
+    with httpx.Client(timeout=2.0, trust_env=False) as http:
+        for name in programs.SERVICES:
+            try:
+                answer = http.get(f"{values[f'{name.upper()}_URL']}/readyz")
+            except (KeyError, httpx.TransportError):
+                continue
+            if "store-set-back" in answer.text:
+                what, fix = f"store of {name}", f"waybill restore-from-bus --service {name}"
+                found.append(Finding(what, good=False, found="was set back; halted", fix=fix))
+    return found
 
 
 def _ports(home: homes.Home) -> list[Finding]:

@@ -35,6 +35,10 @@ CONSUMER_LAG = Gauge(
 BUS_TRUNCATED = Counter(
     "waybill_bus_truncated_total", "Partitions whose log ends before what was applied: republish."
 )
+SET_BACK = Gauge(
+    "waybill_store_set_back",
+    "Events of ours on the bus that our store does not hold: it was set back, we are halted.",
+)
 PARKED = Gauge("waybill_parked", "Deliveries that wait for a person.")
 PARKED_OLDEST_S = Gauge("waybill_parked_oldest_seconds", "Age of the oldest parked delivery.")
 RELAYED = Counter("waybill_relayed_total", "Events sent to the bus.")

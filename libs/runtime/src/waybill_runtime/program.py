@@ -12,13 +12,16 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 import uvloop
+from starlette.types import ASGIApp
 
 from waybill_events.catalogue import TOPICS
-from waybill_runtime import logs
+from waybill_events.envelope import Recorded
+from waybill_runtime import logs, setback
 from waybill_runtime.adapters.postgres import grants, migrate
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Bus, BusUnavailable
 from waybill_runtime.clock import SystemClock
+from waybill_runtime.http import halted
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.http.limits import Limits, Rate
 from waybill_runtime.http.server import STOP_S, Server, new_server
@@ -27,6 +30,9 @@ from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping, alongside
 from waybill_runtime.service import Blueprint, Service
 from waybill_runtime.settings import ServiceSettings
+from waybill_runtime.stored import StoreUnavailable
+
+HALTED_LOOK_S = 5.0
 
 log = structlog.get_logger("waybill.program")
 
@@ -145,13 +151,22 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
         key=Rate(per_s=settings.key_requests_per_s, burst=settings.key_burst),
         address=Rate(per_s=settings.address_requests_per_s, burst=settings.address_burst),
     )
-    server = new_server(service.app(ring, limits), host=settings.host, port=settings.port)
     try:
         await topics_made(infrastructure)
+        own = sorted(topic for topic, owner in TOPICS.items() if owner == blueprint.name)
+        gone = await _lost(infrastructure, own)
+        is_halted = bool(gone)
+        app: ASGIApp = service.app(ring, limits)
+        if is_halted:
+            halted.tell(blueprint.name, gone)
+            app = halted.create(blueprint.name)
+        server = new_server(app, host=settings.host, port=settings.port)
         async with asyncio.TaskGroup() as group:
             stopper = group.create_task(_stop_when_told(settings, infrastructure, server))
             serving = group.create_task(server.serve())
-            if settings.role != "api":
+            if is_halted:
+                group.create_task(_until_whole(infrastructure, own, server))
+            elif settings.role != "api":
                 shares = settings.role == "all"
                 group.create_task(_work(service, infrastructure, shares_process=shares))
             await serving
@@ -180,6 +195,36 @@ async def topics_made(infrastructure: Infrastructure) -> None:
                 raise
             log.warning("bus unavailable", error=str(error))
         await asyncio.sleep(BUS_PAUSE_S * infrastructure.ids.jitter())
+
+
+async def _lost(infrastructure: Infrastructure, own: Sequence[str]) -> Sequence[Recorded]:
+    """What our store has lost, once store and bus answer; no work begins before that is known.
+
+    Raises:
+        StoreUnavailable, BusUnavailable: they did not answer for BUS_WAIT_S.
+    """
+    clock = infrastructure.clock
+    deadline_s = clock.monotonic_s() + BUS_WAIT_S
+    while True:
+        try:
+            return await setback.is_set_back(infrastructure.store, infrastructure.bus, own)
+        except (StoreUnavailable, BusUnavailable) as error:
+            if clock.monotonic_s() > deadline_s:
+                raise
+            log.warning("cannot look for what was lost", error=str(error))
+        await asyncio.sleep(BUS_PAUSE_S * infrastructure.ids.jitter())
+
+
+async def _until_whole(infrastructure: Infrastructure, own: Sequence[str], server: Server) -> None:
+    """End the process once the store has everything again: it is started anew, and works."""
+    while not await infrastructure.stopping.wait(HALTED_LOOK_S):
+        try:
+            gone = await setback.is_set_back(infrastructure.store, infrastructure.bus, own)
+        except (StoreUnavailable, BusUnavailable):
+            continue
+        if not gone:
+            server.should_exit = True
+            return
 
 
 async def _stop_when_told(

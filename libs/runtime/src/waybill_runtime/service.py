@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from waybill_events.catalogue import SUBSCRIPTIONS
 from waybill_runtime import metrics
 from waybill_runtime.consumer import EventConsumer, Handler
+from waybill_runtime.decider import AnyDecider
 from waybill_runtime.http import app as http_app
 from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.http.limits import Limits
@@ -35,6 +36,7 @@ class Blueprint:
 
     name: str
     summary: str
+    deciders: Sequence[AnyDecider] = ()
     routers: Sequence[APIRouter] = ()
     handler: Handler | None = None
     handles: Collection[str] = ()

@@ -20,6 +20,7 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
     return Blueprint(
         name="capture",
         summary="Orders: placed, confirmed, rejected, cancelled, expired, completed.",
+        deciders=(service.ORDER, service.RECIPIENT),
         routers=(api.orders_router(on, orders), api.recipients_router(on, Vault(on, tokens))),
         handler=service.on_events,
         handles=reactor.HANDLES,

@@ -70,6 +70,7 @@ def assemble(
     return Blueprint(
         name="fulfillment",
         summary="Fulfillment orders: accepted, picked, packed, shipped, delivered.",
+        deciders=(fulfillment,),
         routers=(
             api.warehouse_router(on, warehouse, shipping),
             api.feed_router(Feed(on)),

@@ -16,6 +16,7 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
     return Blueprint(
         name="inventory",
         summary="Stock per SKU and location: held, allocated, released, consumed.",
+        deciders=(service.RESERVATION, service.STOCK),
         routers=(
             api.bookings_router(on, shelves),
             api.sku_router(on, shelves),

@@ -57,6 +57,7 @@ def assemble(
     return Blueprint(
         name="notification",
         summary="Messages to customers: decided once, sent, and accounted for.",
+        deciders=(service.MESSAGE, service.PREFERENCES),
         routers=(api.router(on, Notifications(on)),),
         handler=service.handler(recipients, by_template),
         handles=reactor.HANDLES,

@@ -25,6 +25,7 @@ def assemble(settings: Settings, on: Infrastructure, gateway: PaymentGateway) ->
     return Blueprint(
         name="payment",
         summary="Payments: authorised, captured per shipment, voided, refunded.",
+        deciders=(service.PAYMENT,),
         routers=(
             api.payments_router(on, payments),
             api.callbacks_router(on, payments, secret),
