@@ -77,7 +77,8 @@ class _Member:
 class _Group:
     members: dict[str, _Member] = field(default_factory=dict)
     owners: dict[Partition, tuple[str, int]] = field(default_factory=dict)
-    dealt: dict[Partition, str] | None = None
+    shares: dict[str, dict[Partition, None]] | None = None
+    version: int = 0
     committed: dict[Partition, int] = field(default_factory=dict)
 
 
@@ -95,6 +96,8 @@ class MemoryBroker:
         self._groups: dict[str, _Group] = {}
         self._lives: dict[str, int] = {}
         self._waiters: dict[asyncio.Future[None], None] = {}
+        self.written = 0
+        """Grows with every change of any log."""
         self._numbers = itertools.count(1)
 
     def life(self, node: str) -> int:
@@ -135,6 +138,9 @@ class MemoryBroker:
         for topic in topics:
             for number in range(PARTITIONS):
                 self._logs.setdefault(Partition(topic, number), [])
+        self.written += 1
+        for group in self._groups.values():
+            group.version += 1
         self.wake()
 
     def append(self, message: Message) -> None:
@@ -143,6 +149,7 @@ class MemoryBroker:
         if log is None:
             raise BusUnavailable(f"no topic {message.topic!r}: make it with ensure_topics")
         log.append(Delivery(message=message, partition=partition, offset=len(log)))
+        self.written += 1
 
     def slice(self, partition: Partition, offset: int, limit: int) -> list[Delivery]:
         start = max(offset, self._firsts.get(partition, 0))
@@ -150,7 +157,13 @@ class MemoryBroker:
 
     def cut(self, firsts: Mapping[Partition, int]) -> None:
         """Hand out nothing before these offsets any more."""
+        self.written += 1
         self._firsts.update({p: max(at, self._firsts.get(p, 0)) for p, at in firsts.items()})
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether any log no longer begins at 0."""
+        return bool(self._firsts)
 
     def first(self, partition: Partition) -> int:
         return self._firsts.get(partition, 0)
@@ -159,7 +172,11 @@ class MemoryBroker:
         """A disaster: every message is gone, and offsets begin at 0 again."""
         self._logs = {partition: [] for partition in self._logs}
         self._firsts.clear()
+        self.written += 1
         self.wake()
+
+    def end(self, partition: Partition) -> int:
+        return len(self._logs.get(partition, ()))
 
     def ends(self, topics: Collection[str]) -> dict[Partition, int]:
         return {p: len(log) for p, log in self._logs.items() if p.topic in topics}
@@ -174,7 +191,7 @@ class MemoryBroker:
         lease_until_s = self.clock.monotonic_s() + self.lease_s
         joined = self._groups.setdefault(group, _Group())
         joined.members[member] = _Member(node, frozenset(topics), lease_until_s)
-        joined.dealt = None
+        _changed(joined)
         self.wake()
 
     def leave(self, group: str, member: str) -> None:
@@ -196,6 +213,10 @@ class MemoryBroker:
         members[member].lease_until_s = now_s + self.lease_s
         return True
 
+    def version(self, group: str) -> int:
+        """Grows with every change of who is there and who holds what."""
+        return self._groups[group].version
+
     def excess(self, group: str, member: str) -> list[Partition]:
         """What the member holds and others should."""
         share = self._share(group, member)
@@ -206,6 +227,7 @@ class MemoryBroker:
         for partition in partitions:
             self._groups[group].owners.pop(partition, None)
         if partitions:
+            self._groups[group].version += 1
             self.wake()
 
     def claim(self, group: str, member: str) -> dict[Partition, int]:
@@ -214,20 +236,24 @@ class MemoryBroker:
         for partition in self._share(group, member):
             if partition in self._logs and partition not in owners:
                 owners[partition] = (member, next(self._numbers))
+                self._groups[group].version += 1
         return {p: claim for p, (owner, claim) in owners.items() if owner == member}
 
     def commit(self, group: str, offsets: Mapping[Partition, int]) -> None:
         self._groups[group].committed.update(offsets)
 
-    def _share(self, name: str, member: str) -> set[Partition]:
+    def _share(self, name: str, member: str) -> Mapping[Partition, None]:
         group = self._groups[name]
-        if group.dealt is None:
-            group.dealt = deal({other: m.topics for other, m in group.members.items()})
-        return {partition for partition, owner in group.dealt.items() if owner == member}
+        if group.shares is None:
+            group.shares = {other: {} for other in group.members}
+            dealt = deal({other: m.topics for other, m in group.members.items()})
+            for partition, owner in dealt.items():
+                group.shares[owner][partition] = None
+        return group.shares.get(member, {})
 
     def _expel(self, group: _Group, member: str) -> None:
         del group.members[member]
-        group.dealt = None
+        _changed(group)
         group.owners = {p: held for p, held in group.owners.items() if held[0] != member}
 
     # --- waiting --------------------------------------------------------------------------
@@ -249,3 +275,9 @@ class MemoryBroker:
                     await waiter
         finally:
             self._waiters.pop(waiter, None)
+
+
+def _changed(group: _Group) -> None:
+    """Members came or went: the partitions are dealt anew."""
+    group.shares = None
+    group.version += 1

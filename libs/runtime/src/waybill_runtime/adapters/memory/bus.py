@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from waybill_runtime.adapters.holdings import Holdings
-from waybill_runtime.adapters.memory.broker import MemoryBroker
+from waybill_runtime.adapters.memory.broker import MemoryBroker, NoFaults
 from waybill_runtime.bus import BusUnavailable, Delivery, Listener, Message, Partition
 
 
@@ -123,6 +123,8 @@ class MemoryConsumer:
         self._holdings = holdings
         self._closed = False
         self._turn = 0
+        self._settled = -1
+        self._read = -1
         broker.join(group, self._member, node, topics)
 
     async def poll(self, *, max_messages: int, timeout_s: float) -> Sequence[Delivery]:
@@ -143,6 +145,7 @@ class MemoryConsumer:
     async def seek(self, partition: Partition, offset: int) -> None:
         if partition not in self._holdings.claims:
             raise ValueError(f"{partition} is not ours")
+        self._read = -1
         self._holdings.place(partition, offset, self._broker.ends(self._topics)[partition])
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -167,6 +170,9 @@ class MemoryConsumer:
                 raise BusUnavailable("this consumer was closed")
             if not self._broker.renew(self._group, self._member):
                 self._broker.join(self._group, self._member, self._node, self._topics)
+            if self._settled == (version := self._broker.version(self._group)):
+                return
+            self._read = -1
             excess = self._broker.excess(self._group, self._member)
             if held := [partition for partition in excess if partition in self._holdings.claims]:
                 await self._holdings.give_up(held)
@@ -174,26 +180,37 @@ class MemoryConsumer:
             self._broker.release(self._group, excess)
             owned = self._broker.claim(self._group, self._member)
             if owned == self._holdings.claims:
+                self._settled = version
                 return
             await self._holdings.reconcile(owned, self._broker.ends(self._topics))
 
     def _collect(self, max_messages: int) -> list[Delivery]:
+        """What is there to be read. Nothing new since a look that found nothing costs nothing."""
+        broker, positions = self._broker, self._holdings.positions
+        if self._read == (written := broker.written):
+            return []
         self._turn += 1
-        for partition, position in list(self._holdings.positions.items()):
-            if position < (first := self._broker.first(partition)):
-                self._holdings.halt(partition, position, first)
-        shares = self._holdings.shares(self._broker.ends(self._topics), max_messages, self._turn)
+        if broker.is_cut:
+            for partition, position in list(positions.items()):
+                if position < (first := broker.first(partition)):
+                    self._holdings.halt(partition, position, first)
+        ends = {p: end for p, position in positions.items() if (end := broker.end(p)) > position}
+        if not ends:
+            self._read = written
+            return []
+        shares = self._holdings.shares(ends, max_messages, self._turn)
         batch = [
             delivery
             for partition, count in sorted(shares.items())
-            for delivery in self._broker.slice(
-                partition, self._holdings.positions[partition], count
-            )
+            for delivery in broker.slice(partition, positions[partition], count)
         ]
         self._holdings.advance(batch)
         return batch
 
     def _rewind(self) -> None:
+        if type(self._broker.faults) is NoFaults:
+            return
         for partition, position in list(self._holdings.positions.items()):
             if back := self._broker.faults.rewinds(self._node, partition):
+                self._read = -1
                 self._holdings.place(partition, max(0, position - back))

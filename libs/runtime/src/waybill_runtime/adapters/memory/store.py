@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from functools import cached_property
 
 from waybill_runtime import store, stored
 from waybill_runtime.adapters.memory.answers import MemoryAnswers
@@ -22,16 +23,38 @@ __all__ = ["Faults", "MemoryDatabase", "MemoryStore"]
 
 
 class MemoryTransaction:
-    """All facets on one session."""
+    """All facets on one session, each made when it is first asked for."""
 
     def __init__(self, session: Session) -> None:
-        self.streams = MemoryStreams(session)
-        self.inbox = MemoryInbox(session)
-        self.jobs = MemoryJobs(session)
-        self.documents = MemoryDocuments(session)
-        self.answers = MemoryAnswers(session)
-        self.parking = MemoryParking(session)
-        self.numbers = MemoryNumbers(session)
+        self._session = session
+
+    @cached_property
+    def streams(self) -> MemoryStreams:
+        return MemoryStreams(self._session)
+
+    @cached_property
+    def inbox(self) -> MemoryInbox:
+        return MemoryInbox(self._session)
+
+    @cached_property
+    def jobs(self) -> MemoryJobs:
+        return MemoryJobs(self._session)
+
+    @cached_property
+    def documents(self) -> MemoryDocuments:
+        return MemoryDocuments(self._session)
+
+    @cached_property
+    def answers(self) -> MemoryAnswers:
+        return MemoryAnswers(self._session)
+
+    @cached_property
+    def parking(self) -> MemoryParking:
+        return MemoryParking(self._session)
+
+    @cached_property
+    def numbers(self) -> MemoryNumbers:
+        return MemoryNumbers(self._session)
 
 
 class MemoryStore:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from waybill_events.envelope import Recorded
 from waybill_runtime.bus import Partition
@@ -92,7 +92,8 @@ class Table(Generic[K, V]):
     def commit(self) -> None:
         for key in self._dropped:
             self._rows.pop(key, None)
-        self._rows.update(self._changes)
+        if self._changes:
+            self._rows.update(self._changes)
 
 
 class Rows:
@@ -114,32 +115,30 @@ class Rows:
 
 
 class Tables:
-    """A database as one transaction sees it."""
+    """A database as one transaction sees it; a table is opened when it is first asked for."""
+
+    streams: Table[str, StreamRow]
+    events: Table[tuple[str, int], Recorded]
+    event_ids: Table[str, str]
+    outbox: Table[int, OutboxRow]
+    positions: Table[tuple[str, Partition], Ownership]
+    marks: Table[tuple[str, str], int]
+    jobs: Table[str, JobRow]
+    documents: Table[DocumentKey, Document]
+    generations: Table[str, int]
+    answers: Table[tuple[str, str], Answer]
+    parked: Table[int, ParkedRow]
+    numbers: Table[str, int]
 
     def __init__(self, rows: Rows) -> None:
-        self.streams = Table(rows.streams)
-        self.events = Table(rows.events)
-        self.event_ids = Table(rows.event_ids)
-        self.outbox = Table(rows.outbox)
-        self.positions = Table(rows.positions)
-        self.marks = Table(rows.marks)
-        self.jobs = Table(rows.jobs)
-        self.documents = Table(rows.documents)
-        self.generations = Table(rows.generations)
-        self.answers = Table(rows.answers)
-        self.parked = Table(rows.parked)
-        self.numbers = Table(rows.numbers)
+        self._rows = rows
+
+    def __getattr__(self, name: str) -> Any:
+        table: Table[Any, Any] = Table(getattr(self._rows, name))
+        setattr(self, name, table)
+        return table
 
     def commit(self) -> None:
-        self.streams.commit()
-        self.events.commit()
-        self.event_ids.commit()
-        self.outbox.commit()
-        self.positions.commit()
-        self.marks.commit()
-        self.jobs.commit()
-        self.documents.commit()
-        self.generations.commit()
-        self.answers.commit()
-        self.parked.commit()
-        self.numbers.commit()
+        for opened in vars(self).values():
+            if isinstance(opened, Table):
+                opened.commit()
