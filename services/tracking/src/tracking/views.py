@@ -6,6 +6,7 @@ interleaving, the same events give the same bytes. Words are made when a view is
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -290,10 +291,17 @@ _DETAILS = (
 _LINES_TOLD_MAX = 5
 
 
+@cache
+def _details_of(type_: type[Event]) -> Sequence[str]:
+    """Which of them a type of events has: to ask an event for what it lacks is slow."""
+    return [name for name in _DETAILS if name in type_.model_fields]
+
+
 def _detail(event: Event) -> str:
     """What sets this event apart from others of its type. Nothing personal is in any event."""
-    values = ((name, getattr(event, name, None)) for name in _DETAILS)
-    told = [f"{name} {value}" for name, value in values if value]
+    told = [
+        f"{name} {value}" for name in _details_of(type(event)) if (value := getattr(event, name))
+    ]
     if isinstance(event, fulfillment.ShipmentDispatched):
         told += [f"tracking_number {package.tracking_number}" for package in event.packages]
     return ", ".join([*told, *_units(event)])
