@@ -5,11 +5,9 @@ One seed decides everything: the schedule, the orders, the faults. `simulate` is
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 
@@ -42,6 +40,7 @@ AHEAD = timedelta(seconds=75)
 """A job that is due sooner is work; later ones are the deadlines of what did not happen."""
 EXTRA_ORDERS = 20
 """At most, so that what was planned for the next of something finds one."""
+EXTRA_S = 3.0
 NOWHERE = Ownership(0, 0)
 
 
@@ -94,11 +93,10 @@ def simulate(
     logging.getLogger("waybill_sandboxes").setLevel(logging.CRITICAL)
     loop = SeededLoop.of(seed)
     day = Day(loop, seed, orders, plan, compositions)
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            loop.run(day.run(Path(scratch)))
-        except Exception as error:  # noqa: BLE001 - whatever ends a day early is a finding
-            day.violations.append(f"ended early: {error!r}")
+    try:
+        loop.run(day.run())
+    except Exception as error:  # noqa: BLE001 - whatever ends a day early is a finding
+        day.violations.append(f"ended early: {error!r}")
     return day.result()
 
 
@@ -170,11 +168,11 @@ class Day:
         self._findings: Sequence[Finding] = ()
         self.violations: list[str] = []
 
-    async def run(self, scratch: Path) -> None:
+    async def run(self) -> None:
         """From the first delivery of stock to the second judgement."""
         await self._running.begin()
         await stock(self._running)
-        outside = [self._running.work_warehouse(scratch), self._running.carry_parcels()]
+        outside = [self._running.work_warehouse(), self._running.carry_parcels()]
         await self._trade()
         await self._settle()
         await self._judge("")
@@ -215,10 +213,10 @@ class Day:
             group.create_task(self._running.operator.work())
         self._weather.loosen()
         for _ in range(EXTRA_ORDERS):
+            await asyncio.sleep(EXTRA_S)
             if not self._weather.left:
                 break
             await self._shop.sell_one_more()
-            await asyncio.sleep(1.0)
             await self._running.operator.take_up()
         await self._running.operator.rest()
 

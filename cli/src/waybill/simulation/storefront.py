@@ -75,6 +75,7 @@ class Storefront:
         self._running = running
         self._weather = weather
         self._dice = random.Random(f"storefront of {seed}")
+        self._lines: dict[str, httpx.AsyncClient] = {}
         self._count = 0
         self._answers: dict[str, dict[str, object]] = {}
         self._tokens: dict[str, str] = {}
@@ -182,9 +183,10 @@ class Storefront:
         self, host: str, method: str, path: str, body: object = None, **headers: str
     ) -> httpx.Response | None:
         """The answer; None when there was none, whatever the reason."""
-        async with self._running.client(host, **headers) as http:
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
-                    return await http.request(method, path, json=body)
-            except (httpx.TransportError, TimeoutError):
-                return None
+        if host not in self._lines:
+            self._lines[host] = self._running.client(host)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._lines[host].request(method, path, json=body, headers=headers)
+        except (httpx.TransportError, TimeoutError):
+            return None
