@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from waybill.audit import told
 from waybill.audit.evidence import Finding
 from waybill.failure import FAILED, OK, UNCHECKED
 
@@ -38,8 +39,9 @@ def not_checked(findings: Sequence[Finding]) -> list[str]:
 def as_json(
     at: datetime, findings: Sequence[Finding], notes: Sequence[str], *, settled: bool
 ) -> Mapping[str, object]:
-    """The whole of it; violations are never cut short here."""
+    """The whole of it, in the form of `told.Told`; violations are never cut short here."""
     return {
+        "format": told.FORMAT,
         "at": at.isoformat(),
         "settled": settled,
         "verdict": verdict(findings),
@@ -81,13 +83,13 @@ def _looked_at(finding: Finding) -> str:
 def _details(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for finding in findings:
-        for what, style, told in (
+        for what, style, texts in (
             ("violations", "red", finding.violations),
             ("notes", "dim", finding.notes),
         ):
-            if told:
-                lines.append((f"\n{finding.guarantee} {what}: {len(told):,}", style))
-                lines += [(f"  {one}", style) for one in told[:SHOWN]]
-            if len(told) > SHOWN:
-                lines.append((f"  … and {len(told) - SHOWN:,} more", style))
+            if texts:
+                lines.append((f"\n{finding.guarantee} {what}: {len(texts):,}", style))
+                lines += [(f"  {one}", style) for one in texts[:SHOWN]]
+            if len(texts) > SHOWN:
+                lines.append((f"  … and {len(texts) - SHOWN:,} more", style))
     return lines

@@ -22,11 +22,14 @@ def audit(
     Exit 0 when every guarantee holds, 1 when one is violated, 6 when none is violated but one
     was `not checked`: there is nothing of its kind yet (no shipment, no client's ledger), or what
     it looks at could not be had. What was not looked at is never counted as holding. `--json`
-    says the same: `verdict`, `passes` (true only with exit 0) and `not_checked`.
+    says the same: `verdict`, `passes` (true only with exit 0) and `not_checked`, in the form of
+    docs/reference/audit.schema.json.
 
     Reads only, but for a second generation of each view, which is built, compared and dropped.
-    Orders may flow meanwhile. Clients' ledgers are `ledger/*.jsonl` in the home: `waybill demo`
-    and `waybill replay` keep one; where no client does, I15 is not checked.
+    Orders may flow meanwhile. With `--settled` nothing may be left over either: charges, labels
+    and messages of no order, stock kept for what has ended. Clients' ledgers are `ledger/*.jsonl`
+    in the home: `waybill demo` and `waybill replay` keep one; where no client does, I15 is not
+    checked.
     """
     from waybill.audit import gather, oracles, report
 
