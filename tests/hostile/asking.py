@@ -9,7 +9,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ from schemathesis.config import (
     SchemathesisConfig,
 )
 from schemathesis.engine import events, from_schema
+from schemathesis.generation import GenerationMode
+from schemathesis.generation.meta import TestPhase
 
 from waybill.simulation import system
 
@@ -110,10 +112,14 @@ def ask(
     schema = schemathesis.openapi.from_dict(
         dict(document), config=_config(url, seed, examples, phases)
     )
-    _use(schema, known, random.Random(seed))
     tally = Tally(service)
-    for event in from_schema(schema).execute():
-        _note(tally, event)
+    using = _using(known, random.Random(seed))
+    schemathesis.hook(using)
+    try:
+        for event in from_schema(schema).execute():
+            _note(tally, event)
+    finally:
+        schemathesis.hooks.unregister(using)
     return tally
 
 
@@ -138,8 +144,11 @@ def _config(url: str, seed: int, examples: int, phases: Sequence[str]) -> Schema
     return SchemathesisConfig(seed=seed, projects=ProjectsConfig(default=project))
 
 
-def _use(schema: Any, known: Mapping[str, Sequence[str]], dice: random.Random) -> None:
-    """Put what exists in half of what is drawn, and a key of its own in most commands."""
+def _using(known: Mapping[str, Sequence[str]], dice: random.Random) -> Callable[..., None]:
+    """A hook that puts what exists in half of what is drawn, and a key of its own in most commands.
+
+    What was broken on purpose stays so.
+    """
     keys = (f"key-{number}" for number in itertools.count())
 
     def real(values: Any) -> Any:
@@ -152,26 +161,28 @@ def _use(schema: Any, known: Mapping[str, Sequence[str]], dice: random.Random) -
             for name, value in values.items()
         }
 
-    def map_path_parameters(_: Any, path_parameters: Any) -> Any:
-        return real(path_parameters)
-
-    def map_query(_: Any, query: Any) -> Any:
-        return real(query)
-
-    def map_body(_: Any, body: Any) -> Any:
-        return real(body)
-
-    def map_headers(context: Any, headers: Any) -> Any:
-        names = {parameter.name for parameter in context.operation.headers}
-        usable: dict[str, str] = {}
+    def before_call(_: Any, case: Any, __: Any) -> None:
+        if case.meta is not None and case.meta.generation.mode is GenerationMode.NEGATIVE:
+            return
+        if case.meta is None or case.meta.phase.name is not TestPhase.STATEFUL:  # that has its own
+            there = {
+                name: dice.choice(known[name])
+                for name in case.path_parameters or ()
+                if name in known
+            }
+            if there and dice.random() < 0.5:
+                case.path_parameters = {**case.path_parameters, **there}
+            if case.query:
+                case.query = real(case.query)
+            if isinstance(case.body, dict):
+                case.body = real(case.body)
+        names = {parameter.name for parameter in case.operation.headers}
         if "If-Match" in names and dice.random() < 0.7:
-            usable["If-Match"] = dice.choice(known["If-Match"])
+            case.headers["If-Match"] = dice.choice(known["If-Match"])
         if "Idempotency-Key" in names and dice.random() < 0.8:
-            usable["Idempotency-Key"] = next(keys)
-        return {**(headers or {}), **usable} if usable else headers
+            case.headers["Idempotency-Key"] = next(keys)
 
-    for hook in (map_path_parameters, map_query, map_body, map_headers):
-        schema.hook(hook)
+    return before_call
 
 
 def _note(tally: Tally, event: events.EngineEvent) -> None:

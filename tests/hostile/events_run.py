@@ -122,6 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no day after this")
+    parser.add_argument("--final", action="store_true", help="write what there is, however few")
     options = parser.parse_args()
     kept = Path(tempfile.gettempdir()) / f"waybill-hostile-events-{commit()[:12]}.jsonl"
     started_at = datetime.now(UTC)
@@ -129,7 +130,7 @@ def main() -> int:
         started_at = datetime.fromtimestamp(kept.stat().st_ctime, UTC)
     done = play_until(options.events, kept, monotonic() + options.minutes * 60)
     found = proof(done, options.events, started_at)
-    if found.reached["events"] < options.events:
+    if found.reached["events"] < options.events and not options.final:
         say(f"{found.reached['events']} so far: the same command goes on")
         return 1
     write(found, EVIDENCE)

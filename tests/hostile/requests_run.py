@@ -158,6 +158,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no round after this")
+    parser.add_argument("--final", action="store_true", help="write what there is, however few")
     options = parser.parse_args()
     quiet()
     kept = Path(tempfile.gettempdir()) / f"waybill-hostile-{commit()[:12]}.jsonl"
@@ -166,7 +167,7 @@ def main() -> int:
         started_at = datetime.fromtimestamp(kept.stat().st_ctime, UTC)
     done = ask_until(options.requests, kept, monotonic() + options.minutes * 60)
     found = proof(done, options.requests, started_at)
-    if found.reached["requests"] < options.requests:
+    if found.reached["requests"] < options.requests and not options.final:
         say(f"{found.reached['requests']} so far: the same command goes on")
         return 1
     write(found, EVIDENCE)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 import uvloop
+from fastapi import FastAPI
 
 from waybill import programs
 from waybill.simulation import system
@@ -44,6 +45,7 @@ class Serving:
     loop: asyncio.AbstractEventLoop
     whole: system.System
     urls: dict[str, str] = field(default_factory=dict)
+    apps: dict[str, FastAPI] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -52,7 +54,7 @@ class Serving:
 
     def document(self, service: str) -> dict[str, Any]:
         """A service's OpenAPI document."""
-        return self.whole.nodes[service].app.openapi()
+        return self.apps[service].openapi()
 
     def client(self, service: str, **headers: str) -> httpx.Client:
         """A client with every scope."""
@@ -87,12 +89,11 @@ def on_postgres(databases: Mapping[str, str], bus: str) -> Ground:
 class Between(httpx.AsyncBaseTransport):
     """Carries a request from one service to another, straight into its application."""
 
-    def __init__(self, whole: system.System) -> None:
-        self._whole = whole
+    def __init__(self, apps: Mapping[str, FastAPI]) -> None:
+        self._apps = apps
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        app = self._whole.nodes[request.url.host].app
-        return await httpx.ASGITransport(app).handle_async_request(request)
+        return await httpx.ASGITransport(self._apps[request.url.host]).handle_async_request(request)
 
 
 @contextmanager
@@ -104,8 +105,8 @@ def serving(ground: Ground) -> Iterator[Serving]:
 
     async def live() -> None:
         whole = system.make(World(), SeededLoop.of(1))
-        whole.wire = Between(whole)  # type: ignore[assignment]  # that of a loop that runs for real
         running = Serving(asyncio.get_running_loop(), whole)
+        whole.wire = Between(running.apps)  # type: ignore[assignment]  # its own has a virtual loop
         try:
             async with AsyncExitStack() as stack:
                 for name in programs.SERVICES:
@@ -141,7 +142,7 @@ async def _start(stack: AsyncExitStack, running: Serving, name: str, on: Infrast
     await ring.add(system.KEY, name="all", scopes=scopes)
     service = Service(system.COMPOSE[name](running.whole, on, running.whole.outside), on)
     app = service.app(ring)
-    running.whole.nodes[name] = system.Node(name, name, on, service)
+    running.apps[name] = app
     stack.push_async_callback(on.store.close)
     stack.push_async_callback(on.bus.close)
     stack.push_async_callback(service.blueprint.close)
