@@ -66,6 +66,7 @@ isolated: $(STAMP) ## Install each service alone, from its own lock, and import 
 schemas: $(STAMP) ## Write what is generated: schemas, AsyncAPI and OpenAPI documents, event page
 	@$(BIN)/python -m waybill_events.generate
 	@$(BIN)/python -m waybill.openapi
+	@$(BIN)/python -m waybill.audit.told
 
 .PHONY: figures
 figures: $(STAMP) ## Write the figures of docs/reliability.md from docs/evidence
