@@ -31,10 +31,7 @@ async def gather(system: System, clients: list[Posted | Polled]) -> Evidence:
         events=events,
         bus=await _bus(system, events),
         gateway=_gateway(system),
-        carrier=[
-            {"operation": "buy_label", "outcome": "approved", "reference": r, "shipment_id": r}
-            for r in system.outside.carrier.purchases
-        ],
+        carrier=_carrier(system),
         mail=[{"message_id": message_id} for message_id in sunk],
         views=await _views(system),
         tracked=await _revisions(system, "tracking", "customer"),
@@ -103,6 +100,19 @@ async def _shown(system: System, clients: list[Posted | Polled]) -> dict[str, in
             answer = await http.get(f"/v1/track/{token}")
             found[order_id] = answer.json()["version"] if answer.is_success else 0
     return found if tokens else None
+
+
+def _carrier(system: System) -> list[dict[str, object]]:
+    """Each purchase is a label of its own: two for one shipment are two."""
+    return [
+        {
+            "operation": "buy_label",
+            "outcome": "approved",
+            "reference": reference,
+            "shipment_id": f"label {number}",
+        }
+        for number, reference in enumerate(system.outside.carrier.purchases, start=1)
+    ]
 
 
 def _gateway(system: System) -> list[dict[str, object]]:
