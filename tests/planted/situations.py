@@ -5,6 +5,7 @@ day of a few orders reaches them.
 """
 
 import asyncio
+import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from older import older_release
 from payment.adapters import gateway_memory
 from payment.adapters.gateway_memory import Entry, MemoryGateway
 from payment.ports import Answer
-from waybill.simulation import day, faults, faulty
+from waybill.simulation import day, faults, faulty, storefront
 from waybill.simulation.day import Result
 from waybill.simulation.faults import Fault
 from waybill.simulation.operator import Operator
@@ -115,6 +116,16 @@ def _interrupted() -> Iterator[tuple[object, str, object]]:
     yield Operator, "_rebuild", finish
 
 
+def _no_references() -> Iterator[tuple[object, str, object]]:
+    """A shop that numbers nothing itself: an order's key alone keeps it from being placed twice."""
+
+    def order(number: int, dice: random.Random) -> dict[str, object]:
+        return {k: v for k, v in real(number, dice).items() if k != "external_ref"}
+
+    real = storefront.order
+    yield storefront, "order", order
+
+
 def _nothing_else() -> Iterator[tuple[object, str, object]]:
     yield from ()
 
@@ -124,6 +135,7 @@ SITUATIONS: Mapping[str, Callable[[], Iterator[tuple[object, str, object]]]] = {
     "bad partners": _bad_partners,
     "night": _night,
     "interrupted rebuilds": _interrupted,
+    "no references": _no_references,
 }
 
 

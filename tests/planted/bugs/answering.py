@@ -49,7 +49,7 @@ def ack_before_commit() -> Iterator[Edit]:
     yield Edit(idempotency, "transact", hastily)
 
 
-@bug("I2")
+@bug("I2", situation="no references")
 def idempotency_row_outside_tx() -> Iterator[Edit]:
     """The answer of a key is stored after the order, in a transaction of its own."""
 
@@ -64,8 +64,8 @@ def idempotency_row_outside_tx() -> Iterator[Edit]:
             return await transaction.answers.claim(principal.tenant, f"key:{name}", mark)
 
         async def keep(transaction: Transaction, answer: Answer) -> None:
-            await transaction.answers.claim(principal.tenant, f"key:{name}", mark)
-            await transaction.answers.keep(principal.tenant, f"key:{name}", answer)
+            if await transaction.answers.claim(principal.tenant, f"key:{name}", mark) is None:
+                await transaction.answers.keep(principal.tenant, f"key:{name}", answer)
 
         answer = await transact(store, ids, look)
         if answer is None:

@@ -16,8 +16,8 @@ from waybill_runtime.consumer import EventConsumer, Incoming, _Sorted
 from waybill_runtime.intake import Apply, Duplicate
 from waybill_runtime.relay import message
 from waybill_runtime.store import Transaction
-from waybill_runtime.stored import Advance, Ownership, Parked
-from waybill_runtime.unpark import Unparking
+from waybill_runtime.stored import Advance, Ownership
+from waybill_runtime.unpark import Retried, Unparking
 from waybill_runtime.work import Work
 
 
@@ -37,7 +37,7 @@ async def _decide(
         await transaction.parking.park(self._name, order.park)
 
 
-@bug("I1", "I7", "I11")
+@bug("I1", "I7", "I8", "I11", "I12")
 def offset_committed_before_effect() -> Iterator[Edit]:
     """The position moves in a transaction of its own; what was read is applied in the next one."""
 
@@ -192,6 +192,7 @@ def auto_commit_on() -> Iterator[Edit]:
     async def poll(
         self: MemoryConsumer, *, max_messages: int, timeout_s: float
     ) -> Sequence[Delivery]:
+        brokers[:] = [self._broker]
         batch = await real_poll(self, max_messages=max_messages, timeout_s=timeout_s)
         await self.commit({d.partition: d.offset + 1 for d in batch})
         return batch
@@ -200,10 +201,10 @@ def auto_commit_on() -> Iterator[Edit]:
         self: EventConsumer, partitions: Sequence[Partition]
     ) -> Mapping[Partition, int]:
         ours = await real_assigned(self, partitions)
-        broker: MemoryBroker = self._bus._broker  # type: ignore[attr-defined]  # a memory bus
-        theirs = broker.committed(self._name)
+        theirs = brokers[0].committed(self._name)
         return {partition: theirs.get(partition, at) for partition, at in ours.items()}
 
+    brokers: list[MemoryBroker] = []
     real_poll, real_assigned = MemoryConsumer.poll, EventConsumer.assigned
     yield Edit(MemoryConsumer, "poll", poll)
     yield Edit(EventConsumer, "assigned", assigned)
@@ -243,15 +244,18 @@ def dlq_replay_with_new_event_ids() -> Iterator[Edit]:
         buses[:] = [self._bus]
         return await real(self, partitions)
 
-    async def apply(self: Unparking, parked: Parked) -> bool:
-        recorded = unpark.opened(parked)
+    async def retry(self: Unparking, key: str) -> Retried:
+        waiting = await self._parked(key)
+        events = [unpark.opened(parked) for parked in waiting]
+        anew = [replace(event, event_id=self._ids.event_id()) for event in events]
         producer = await buses[0].producer()
-        await producer.send([message(replace(recorded, event_id=self._ids.event_id()))])
+        await producer.send([message(event) for event in anew])
         async with self._store.transaction() as transaction:
-            await transaction.parking.unpark(self._consumer, [parked.position])
-        return True
+            positions = [parked.position for parked in waiting]
+            await transaction.parking.unpark(self._consumer, positions)
+        return Retried(len(anew), 0, 0)
 
     buses: list[Bus] = []
     real = EventConsumer.assigned
     yield Edit(EventConsumer, "assigned", assigned)
-    yield Edit(Unparking, "_apply", apply)
+    yield Edit(Unparking, "retry", retry)
