@@ -53,7 +53,10 @@ class Placed:
 
 
 class Load:
-    """Customers of one running system. `numbers` go on where the segment before ended."""
+    """Customers of one running system. Their numbers go on where the segment before ended.
+
+    `open` are acknowledged orders that have not ended; `asking` counts posts not answered yet.
+    """
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Load:
         self.open: dict[str, Placed] = {}
         self.recent: list[Placed] = []
         self.next_number = first
+        self.asking = 0
         self._shop = shop
         self._ledger = ledger
         self._clock = clock
@@ -118,7 +122,11 @@ class Load:
                 self.counts.gave_up += 1
 
     async def _journey(self, wanted: orders.Wanted, number: int) -> None:
-        placed = await self._place(wanted)
+        self.asking += 1
+        try:
+            placed = await self._place(wanted)
+        finally:
+            self.asking -= 1
         if placed is None:
             return
         self.counts.kinds[wanted.kind] += 1

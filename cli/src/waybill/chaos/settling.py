@@ -49,6 +49,8 @@ async def waiting(ground: Ground) -> Mapping[str, object]:
     found: dict[str, object] = {}
     if unready := ground.house.unready():
         found["not ready"] = ", ".join(unready)
+    if ground.load.asking:
+        found["unanswered posts"] = ground.load.asking
     if ground.load.open:
         found["open orders"] = len(ground.load.open)
     try:
