@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -105,14 +106,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Crash at every point, and audit.")
     parser.add_argument("--results", type=Path, required=True, help="a line for each case")
     parser.add_argument("--seconds", type=float, default=3600.0, help="begin no case after this")
-    parser.add_argument("--only", default="", help="cases whose name has this text")
+    parser.add_argument("--only", default="", help="cases whose name matches this expression")
     parser.add_argument("--every", type=int, default=1, help="each so many-th case")
     parser.add_argument("--evidence", type=Path, help="write the evidence of all pieces here")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupted)
     asked.results.parent.mkdir(parents=True, exist_ok=True)
     done = {line["id"] for line in _lines(asked.results) if "id" in line}
-    chosen = [case for case in cases() if asked.only in case.id][:: asked.every]
+    chosen = [case for case in cases() if re.search(asked.only, case.id)][:: asked.every]
     wanted = [case for case in chosen if case.id not in done]
     if wanted:
         _piece(asked.results, wanted, asked.seconds)
