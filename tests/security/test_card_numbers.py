@@ -192,5 +192,5 @@ def test_a_card_that_was_taken_would_be_found() -> None:
         await whole.stop()
 
     loop.run(main())
-    found = dump.places_of(whole.world, "canary 4111")
+    found = dump.places_of(dump.everything(whole.world), "canary 4111")
     assert {"inventory.events", "bus"} <= found

@@ -16,6 +16,6 @@ def everything(world: World) -> Mapping[str, str]:
     return found | {"bus": repr(logs)}
 
 
-def places_of(world: World, text: str) -> set[str]:
-    """Where this text stands."""
-    return {place for place, rows in everything(world).items() if text in rows}
+def places_of(found: Mapping[str, str], text: str) -> set[str]:
+    """Where in a dump this text stands."""
+    return {place for place, rows in found.items() if text in rows}
