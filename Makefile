@@ -155,6 +155,7 @@ k8s: $(STAMP) ## Render the Kubernetes manifests and check them
 
 REQUESTS ?= 100000
 EVENTS ?= 200000
+ABORTED ?= 10000
 
 .PHONY: hostile-requests
 hostile-requests: $(STAMP) ## Ask every API what hostile clients ask (REQUESTS=…), with evidence
@@ -163,6 +164,10 @@ hostile-requests: $(STAMP) ## Ask every API what hostile clients ask (REQUESTS=�
 .PHONY: hostile-events
 hostile-events: $(STAMP) ## Put hostile events before all consumers (EVENTS=…), with evidence
 	@PYTHONPATH=tests/hostile $(BIN)/python tests/hostile/events_run.py --events $(EVENTS)
+
+.PHONY: aborted-requests
+aborted-requests: $(STAMP) ## Abort requests at any moment (ABORTED=…), with evidence
+	@PYTHONPATH=tests/hostile $(BIN)/python tests/hostile/aborted_run.py --requests $(ABORTED)
 
 # --- planted bugs ------------------------------------------------------------------------
 

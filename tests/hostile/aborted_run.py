@@ -1,0 +1,87 @@
+"""`python aborted_run.py --requests N`: N requests aborted at any moment, with the evidence."""
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import aborting
+from waybill.embedded.fixtures import TestPostgres
+from waybill.embedded.postgres import EmbeddedPostgres
+from waybill.proof import Proof, write
+
+EVIDENCE = Path("docs/evidence/aborted-requests.json")
+
+
+async def _strike(postgres: TestPostgres, requests: int, seed: int) -> aborting.Outcome:
+    database, bus = postgres.create_database("capture"), postgres.create_database("bus")
+    async with aborting.capture(database, bus) as url:
+        return await aborting.strike(url, database, requests, seed, drippers=aborting.DRIPPING)
+
+
+def strike(requests: int, seed: int) -> aborting.Outcome:
+    """Against a Postgres of its own."""
+    home = Path(tempfile.mkdtemp(prefix="waybill-aborted-"))
+    home.chmod(0o711)  # the account that runs Postgres walks through it
+    embedded = EmbeddedPostgres(home)
+    try:
+        embedded.start()
+        return asyncio.run(_strike(TestPostgres(embedded.dsn()), requests, seed))
+    finally:
+        embedded.stop("immediate")
+        embedded.drop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def main() -> int:
+    """The exit status: 0 when everything asked for was reached."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    started_at, started_s = datetime.now(UTC), monotonic()
+    outcome = strike(options.requests, options.seed)
+    reached = {
+        "requests": outcome.moments.total(),
+        "orders": outcome.orders,
+        "drippers_ended": outcome.drippers_ended,
+        "violations": len(outcome.violations),
+    }
+    asked = {
+        "requests": options.requests,
+        "orders": options.requests,
+        "drippers_ended": aborting.DRIPPING,
+        "violations": 0,
+    }
+    proof = Proof(
+        name="aborted requests",
+        command=f"make aborted-requests ABORTED={options.requests}",
+        seed=options.seed,
+        started_at=started_at,
+        duration_s=monotonic() - started_s,
+        asked=asked,
+        reached=reached,
+        shortfalls=[
+            f"{name}: {reached[name]}, not {wanted}"
+            for name, wanted in asked.items()
+            if reached[name] != wanted
+        ],
+        details={
+            "by_moment": dict(outcome.moments),
+            "acknowledged_at_once": outcome.acknowledged,
+            "at_once": aborting.AT_ONCE,
+            "calm_within_s": aborting.CALM_S,
+            "violations": outcome.violations[:100],
+        },
+    )
+    write(proof, EVIDENCE)
+    sys.stdout.write(f"{EVIDENCE}: {reached}\n")
+    return 0 if proof.passes else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
