@@ -212,7 +212,7 @@ class Day:
             group.create_task(self._shop.sell(self._orders, self._span_s))
             group.create_task(self._running.operator.work())
         self._weather.loosen()
-        for _ in range(EXTRA_ORDERS):
+        for _ in range(EXTRA_ORDERS + self._orders):
             await asyncio.sleep(EXTRA_S)
             if not self._weather.left:
                 break

@@ -73,13 +73,13 @@ BIG: Sequence[Kind] = (
 )
 
 SMALL: Sequence[Kind] = (
-    Kind("message doubled", "send", SENDERS, 12, 2, 6),
-    Kind("batch doubled", "send", SENDERS, 8),
-    Kind("send late", "send", SENDERS, 8, 0.05, 1.5),
-    Kind("send refused", "send", SENDERS, 6),
-    Kind("answer lost", "send", SENDERS, 8),
-    Kind("half a batch", "send", SENDERS, 6, 0.0, 1.0),
-    Kind("old message again", "send", SENDERS, 8, 1, 20),
+    Kind("message doubled", "message", SENDERS, 14, 2, 6),
+    Kind("batch doubled", "send", SENDERS, 5),
+    Kind("send late", "send", SENDERS, 5, 0.05, 1.5),
+    Kind("send refused", "send", SENDERS, 4),
+    Kind("answer lost", "send", SENDERS, 5),
+    Kind("half a batch", "send", SENDERS, 4, 0.0, 1.0),
+    Kind("old message again", "message", SENDERS, 10, 1, 20),
     Kind("poll late", "poll", SERVICES, 3, 0.1, 3.5),
     Kind("poll refused", "poll", SERVICES, 5),
     Kind("position rewound", "poll", SERVICES, 8, 1, 12),

@@ -21,6 +21,8 @@ from waybill_runtime.testing.world import EPOCH, World
 from waybill_runtime.work import Work
 
 POINTS = frozenset({"begin", "streams.append", "commit.before", "commit.after"})
+OLD_MAX = 100
+"""How many messages a sender may send again."""
 EVERYWHERE = "bus everywhere"
 
 
@@ -146,12 +148,25 @@ class FaultyProducer:
     async def send(self, messages: Sequence[Message], *, deadline_s: float = 10.0) -> None:
         self._bus.check()
         fault = self._bus.weather.take("send", self._bus.service)
+        written = self._again(messages)
         if fault is None:
-            await self._inner.send(messages, deadline_s=deadline_s)
+            await self._inner.send(written, deadline_s=deadline_s)
         else:
-            await self._strike(fault, messages, deadline_s)
+            await self._strike(fault, written, deadline_s)
         self._bus.check()
-        self._sent = [*self._sent, *messages][-100:]
+        self._sent = [*self._sent, *messages][-OLD_MAX:]
+
+    def _again(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages, some of them several times, old ones among them."""
+        written: list[Message] = []
+        for message in messages:
+            written.append(message)
+            fault = self._bus.weather.take("message", self._bus.service)
+            if fault is not None and fault.kind == "message doubled":
+                written += [message] * round(fault.amount - 1)
+            elif fault is not None:
+                written += self._sent[-round(fault.amount) :]
+        return written
 
     async def _strike(self, fault: Fault, messages: Sequence[Message], deadline_s: float) -> None:
         """What is written instead, and what is said of it."""
@@ -163,14 +178,10 @@ class FaultyProducer:
                 await die(self._bus.weather, self._bus.node, fault)
             case "send late":
                 await asyncio.sleep(fault.amount)
-            case "message doubled":
-                write = [message for message in messages for _ in range(round(fault.amount))]
             case "batch doubled":
                 write = [*messages, *messages]
             case "half a batch" | "kill in send":
                 write = messages[: int(len(messages) * fault.amount % len(messages))]
-            case "old message again":
-                write = [*messages, *self._sent[-round(fault.amount) :]]
             case _:
                 pass
         await self._inner.send(write, deadline_s=deadline_s)
