@@ -52,7 +52,7 @@ class Outcome:
 
 def planned(faults: int) -> int:
     """How many are planned so that so many strike."""
-    return faults + faults // 10
+    return faults + max(2, faults // 10)
 
 
 async def segment(path: Path, wish: Wish, clock: Clock, tell: Tell) -> Outcome:
