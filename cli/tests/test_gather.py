@@ -200,6 +200,13 @@ def a_consumer_was_moved_past_the_end(subject: Audited) -> None:
     positions["payment", Partition("orders", 0)] = replace(own, next_offset=own.next_offset + 2)
 
 
+def an_event_was_passed_over(subject: Audited) -> None:
+    """The order's last event was never taken by payment, which stands behind it all the same."""
+    marks = subject.rows("payment").marks
+    at = next(at for at in marks if at[0] == "payment" and "/order/" in at[1])
+    marks[at] -= 1
+
+
 def a_recipient_was_dropped(subject: Audited) -> None:
     documents = subject.rows("capture").documents
     del documents[next(at for at in documents if at[0] == "recipients")]
@@ -245,6 +252,7 @@ TAMPERED: Mapping[Callable[[Audited], None], tuple[set[str], str]] = {
     an_event_was_changed_in_its_store: ({"I9"}, "in occurred_at, actor"),
     an_event_was_taken_out_of_its_store: ({"I4", "I10"}, "is on the bus and in no store"),
     a_consumer_was_moved_past_the_end: ({"I10"}, "payment stands 2 past the end of orders/0"),
+    an_event_was_passed_over: ({"I11"}, "payment passed over default/order/"),
     a_recipient_was_dropped: ({"I1"}, "is neither in the vault nor erased"),
     a_live_view_was_changed: ({"I8"}, "tracking customer is"),
     an_index_row_was_changed: ({"I8"}, "capture orders is"),

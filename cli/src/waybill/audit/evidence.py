@@ -46,6 +46,7 @@ class Taken:
     """How far a consumer is on one partition of a topic: applied, on the bus, parked.
 
     `beyond`: how far it says it is past the end that the bus had when it was asked afterwards.
+    `passed_over`: streams whose next event it left behind, in words.
     """
 
     consumer: str
@@ -55,6 +56,7 @@ class Taken:
     parked: int
     partition: int = 0
     beyond: int = 0
+    passed_over: Sequence[str] = ()
 
     @property
     def place(self) -> str:

@@ -17,7 +17,7 @@ from typing import TypeVar
 import httpx
 
 from waybill import ledger, rebuilding, registry
-from waybill.audit import facts, outside, tracks, wire
+from waybill.audit import facts, outside, quiet, tracks, wire
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
 from waybill.audit.facts import Json
 from waybill.failure import Failure
@@ -80,6 +80,8 @@ class _Gathering:
         self._notes: list[str] = []
 
     async def run(self, *, settled: bool) -> Gathered:
+        if settled and (busy := await quiet.wait(self._on, PATIENCE_S)):
+            self._notes.append(f"not everything was quiet when it was read: {busy}")
         at = self._on["capture"].clock.now()
         clients = list(ledger.read(self._system.home.path / "ledger"))
         events = await self._events()
@@ -97,10 +99,11 @@ class _Gathering:
             logs=await self._had("logs", _at_once(lambda: outside.Logs(self._system.home.logs))),
         )
         self._tell("reading the bus")
+        bus = await self._had("bus", self._bus(events))
         evidence = replace(
             evidence,
-            bus=await self._had("bus", self._bus(events)),
-            consumers=await self._had("consumers", self._consumers()),
+            bus=bus,
+            consumers=await self._had("consumers", self._consumers(bus or (), events)),
             tracked=await self._tracked(),
             shown=await self._shown(clients),
         )
@@ -165,15 +168,23 @@ class _Gathering:
         )
         return [message for message in found if message.event.event_id not in confirmed]
 
-    async def _consumers(self) -> Sequence[Taken]:
+    async def _consumers(self, bus: Sequence[OnBus], events: Sequence[Recorded]) -> Sequence[Taken]:
         """How far each has come towards where the bus ends now."""
         ends = await self._on["capture"].bus.bounds(sorted(TOPICS))
+        stored = {event.event_id: event for event in events}
+        ends_at = {partition: end for partition, (_, end) in ends.items()}
         found: list[Taken] = []
         for name in registry.SERVICES:
-            found += await self._consumer(name, {p: end for p, (_, end) in ends.items()})
+            found += await self._consumer(name, ends_at, bus, stored)
         return found
 
-    async def _consumer(self, name: str, ends: Mapping[Partition, int]) -> Sequence[Taken]:
+    async def _consumer(
+        self,
+        name: str,
+        ends: Mapping[Partition, int],
+        bus: Sequence[OnBus],
+        stored: Mapping[str, Recorded],
+    ) -> Sequence[Taken]:
         on = self._on[name]
         wanted = {p: end for p, end in ends.items() if p.topic in SUBSCRIPTIONS[name]}
         deadline_s = on.clock.monotonic_s() + PATIENCE_S
@@ -186,6 +197,8 @@ class _Gathering:
             await asyncio.sleep(LOOK_EVERY_S)
         after = await on.bus.bounds(SUBSCRIPTIONS[name])
         parked = await _parked(on, name)
+        # A consumer that is behind has passed nothing over: it has not come there yet.
+        passed_over = await wire.passed_over(name, on, bus, stored) if is_there else {}
         return [
             Taken(
                 consumer=name,
@@ -195,6 +208,7 @@ class _Gathering:
                 written=end,
                 beyond=max(0, positions.get(partition, 0) - after[partition][1]),
                 parked=parked[partition],
+                passed_over=passed_over.get(partition, ()),
             )
             for partition, end in sorted(wanted.items())
         ]

@@ -24,12 +24,14 @@ async def gather(system: System, clients: list[Posted | Polled]) -> Evidence:
     for name in SERVICES:
         async with system.world.infrastructure(name, "auditor").store.reading() as reading:
             events += [event async for event in reading.streams.scan()]
-        consumers += await _consumer(system, name)
+    bus = await _bus(system, events)
+    for name in SERVICES:
+        consumers += await _consumer(system, name, bus, events)
     sunk = (*system.outside.mail.messages, *system.outside.text.messages)
     return Evidence(
         at=system.world.clock.now(),
         events=events,
-        bus=await _bus(system, events),
+        bus=bus,
         gateway=_gateway(system),
         carrier=_carrier(system),
         mail=[{"message_id": message_id} for message_id in sunk],
@@ -46,7 +48,9 @@ async def gather(system: System, clients: list[Posted | Polled]) -> Evidence:
     )
 
 
-async def _consumer(system: System, name: str) -> list[Taken]:
+async def _consumer(
+    system: System, name: str, bus: list[OnBus], events: list[Recorded]
+) -> list[Taken]:
     """Where a service is on each partition that it reads."""
     on = system.world.infrastructure(name, "auditor")
     async with on.store.reading() as reading:
@@ -55,6 +59,8 @@ async def _consumer(system: System, name: str) -> list[Taken]:
         for one in await reading.parking.parked(name, limit=PAGE):
             parked[one.partition] = parked.get(one.partition, 0) + 1
     bounds = await on.bus.bounds(SUBSCRIPTIONS[name])
+    stored = {event.event_id: event for event in events}
+    passed_over = await wire.passed_over(name, on, bus, stored)
     return [
         Taken(
             consumer=name,
@@ -64,6 +70,7 @@ async def _consumer(system: System, name: str) -> list[Taken]:
             written=end,
             beyond=max(0, positions.get(partition, 0) - end),
             parked=parked.get(partition, 0),
+            passed_over=passed_over.get(partition, ()),
         )
         for partition, (_, end) in sorted(bounds.items())
     ]

@@ -150,6 +150,13 @@ def a_key_is_parked() -> Evidence:
     return replace(CLEAN, consumers=[Taken("tracking", "orders", 5, 5, 2)])
 
 
+@lie("I11", "payment passed over default/order/ord_1 after version 2 on orders/0")
+def an_event_was_passed_over_in_silence() -> Evidence:
+    """The consumer stands at the end, has parked nothing, and has not taken it."""
+    left = ("default/order/ord_1 after version 2",)
+    return replace(CLEAN, consumers=[Taken("payment", "orders", 5, 5, 0, passed_over=left)])
+
+
 @lie("I11", "default/payment/ord_2 goes from 0 to 2")
 def a_stream_is_out_of_order_on_the_bus() -> Evidence:
     first, second = on_bus("e14"), on_bus("e17")
