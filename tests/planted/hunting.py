@@ -12,7 +12,7 @@ from waybill_runtime.clock import SystemClock
 
 SEEDS = int(os.environ.get("PLANTED_SEEDS", "8"))
 """Days that a bug may take to be found."""
-CONTROLS = int(os.environ.get("PLANTED_CONTROLS", "2"))
+CONTROLS = int(os.environ.get("PLANTED_CONTROLS", "1"))
 """Days of each situation that are seen to hold without a bug."""
 EVIDENCE = Path(__file__).parents[2] / "docs/evidence/planted-bugs.json"
 

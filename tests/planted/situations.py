@@ -23,6 +23,7 @@ from waybill.simulation import day, faults, faulty, storefront
 from waybill.simulation.day import Result
 from waybill.simulation.faults import Fault
 from waybill.simulation.operator import Operator
+from waybill.simulation.storefront import Storefront
 from waybill.simulation.system import System
 from waybill_runtime import rebuild
 from waybill_runtime.clock import LoopClock
@@ -37,6 +38,7 @@ QUIET_S = 30
 HANGS_S = 60
 FAILS_EVERY = 7
 REBUILDS = 4
+LOOKS = 12
 NIGHT_S = 300
 """Longer than a hold lasts."""
 BIG_EVERY = 5
@@ -126,6 +128,20 @@ def _no_references() -> Iterator[tuple[object, str, object]]:
     yield storefront, "order", order
 
 
+def _watching() -> Iterator[tuple[object, str, object]]:
+    """Customers who look at their tracking pages once a second."""
+
+    async def serve(self: Storefront, number: int, body: dict[str, object]) -> None:
+        await real(self, number, body)
+        for _ in range(LOOKS):
+            await asyncio.sleep(1.0)
+            for order_id in self.order_ids:
+                await self.look(order_id)
+
+    real = Storefront._serve
+    yield Storefront, "_serve", serve
+
+
 def _nothing_else() -> Iterator[tuple[object, str, object]]:
     yield from ()
 
@@ -136,6 +152,7 @@ SITUATIONS: Mapping[str, Callable[[], Iterator[tuple[object, str, object]]]] = {
     "night": _night,
     "interrupted rebuilds": _interrupted,
     "no references": _no_references,
+    "watching customers": _watching,
 }
 
 

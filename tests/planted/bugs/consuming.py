@@ -11,13 +11,13 @@ from waybill_runtime import intake, unpark
 from waybill_runtime.adapters.memory.broker import MemoryBroker
 from waybill_runtime.adapters.memory.bus import MemoryConsumer
 from waybill_runtime.adapters.memory.inbox import MemoryInbox
-from waybill_runtime.bus import Bus, Delivery, Partition
+from waybill_runtime.bus import Bus, BusUnavailable, Delivery, Partition
 from waybill_runtime.consumer import EventConsumer, Incoming, _Sorted
 from waybill_runtime.intake import Apply, Duplicate
 from waybill_runtime.relay import message
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Advance, Ownership
-from waybill_runtime.unpark import Retried, Unparking
+from waybill_runtime.unpark import Busy, Retried, Unparking
 from waybill_runtime.work import Work
 
 
@@ -248,8 +248,11 @@ def dlq_replay_with_new_event_ids() -> Iterator[Edit]:
         waiting = await self._parked(key)
         events = [unpark.opened(parked) for parked in waiting]
         anew = [replace(event, event_id=self._ids.event_id()) for event in events]
-        producer = await buses[0].producer()
-        await producer.send([message(event) for event in anew])
+        try:
+            producer = await buses[0].producer()
+            await producer.send([message(event) for event in anew])
+        except BusUnavailable as error:
+            raise Busy(str(error)) from error
         async with self._store.transaction() as transaction:
             positions = [parked.position for parked in waiting]
             await transaction.parking.unpark(self._consumer, positions)

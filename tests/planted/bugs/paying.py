@@ -52,7 +52,7 @@ def stored_error_as_failure() -> Iterator[Edit]:
     yield Edit(service, "_settle", settle)
 
 
-@bug("I4", "I5")
+@bug("I1", "I4", "I5", "I7")
 def late_verdict_believed_lost() -> Iterator[Edit]:
     """A look-up that finds nothing is taken for proof that the call will never arrive."""
 

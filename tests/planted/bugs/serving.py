@@ -1,7 +1,7 @@
 """Bugs in what services decide: stock, deadlines, shipments, messages."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,9 +9,9 @@ from bugs.planting import Edit, bug
 from capture import service as capture_service
 from fulfillment.labels import Labels
 from inventory import service as inventory_service
-from inventory.decider import ledger, reservation, stock
+from inventory.decider import reservation, stock
 from inventory.decider.commands import Considered, Expire
-from inventory.decider.holding import Allocated, Movement, State
+from inventory.decider.holding import Allocated, State
 from notification import reactor as notification_reactor
 from waybill_events import inventory
 from waybill_events.envelope import Recorded
@@ -26,17 +26,11 @@ T = TypeVar("T")
 
 @bug(
     "I3",
-    nearest="Stock is decided from a snapshot, once per batch: here the snapshot is not kept up "
-    "to date while the batch is decided, and the books take every move as it comes.",
+    nearest="Stock is decided from a snapshot under its stream's lock, not updated in place: here "
+    "what is promised to others is not compared, and the books take every move as it comes.",
 )
 def unconditional_stock_update() -> Iterator[Edit]:
-    """Units are booked without comparing them with what is left."""
-
-    def note(self: ledger.Ledger[object], movements: Iterable[Movement], why: object) -> None:
-        for movement in movements:
-            run = self._run_for(movement, why)
-            run.moves.append(movement.move)
-            run.reservations.add(movement.move.reservation_id)
+    """Whatever is on the shelf is available, though it may be promised to somebody else."""
 
     def moved(
         command: stock.Move, location: str, level: stock.Level, quantity: int
@@ -48,7 +42,7 @@ def unconditional_stock_update() -> Iterator[Edit]:
             allocated=level.allocated + quantity * stock._ALLOCATED.get(command.kind, 0),
         )
 
-    yield Edit(ledger.Ledger, "note", note)
+    yield Edit(stock.Level, "available", property(lambda level: level.on_hand))
     yield Edit(stock, "_moved", moved)
 
 

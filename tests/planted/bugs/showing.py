@@ -124,7 +124,7 @@ def upcaster_skipped_on_replay() -> Iterator[Edit]:
     yield Edit(Rebuild, "_walk", walk)
 
 
-@bug("I13")
+@bug("I13", situation="watching customers")
 def view_takes_its_version_from_the_event() -> Iterator[Edit]:
     """A view's version is that of the event which changed it last, whichever stream that is of."""
 
