@@ -17,15 +17,24 @@ from bending import Hostile
 from waybill import programs
 from waybill.simulation import system
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
-from waybill_runtime.bus import Message
+from waybill_runtime.bus import Bus, Message
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.rebuild import Rebuild
+from waybill_runtime.service import Service
 from waybill_runtime.testing.seeded_loop import SeededLoop
 from waybill_runtime.testing.world import World
 
 WAVES = 4
 ORDERS = 6
 PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One service, as its owner looks at it."""
+
+    service: Service
+    on: Infrastructure
 
 
 @dataclass(slots=True)
@@ -51,27 +60,33 @@ def play(seed: int, events: int) -> Day:
 async def _play(loop: SeededLoop, seed: int, events: int, scratch: Path) -> Day:
     whole = system.make(World(seed), loop)
     dice = random.Random(seed)
-    before = _failed_parts()
+    before = failed_parts()
     await whole.begin()
     helpers = [whole.work_warehouse(scratch), whole.carry_parcels()]
     await _receive(whole)
     ids = [await _place(whole, number) for number in range(ORDERS)]
     await _ended(whole, ids)
-    corpus = await _corpus(whole)
+    places = {
+        name: Place(whole.nodes[name].service, whole.world.infrastructure(name, "outsider"))
+        for name in programs.SERVICES
+    }
+    bus = places["capture"].on.bus
+    corpus = await corpus_of(bus)
     sent: list[Hostile] = []
     for wave in range(WAVES):
-        some = _draw(dice, corpus, len(sent), events // WAVES)
+        some = draw(dice, corpus, len(sent), events // WAVES)
         sent += some
-        await _send(whole, [one.message for one in some])
+        await send(bus, [one.message for one in some])
         ids.append(await _place(whole, ORDERS + wave))
         await asyncio.sleep(dice.random())
     day = Day(events=len(sent), orders=len(ids))
     await _ended(whole, ids, day)
-    await _caught_up(whole, day)
+    await caught_up(places, day)
     day.ways.update(one.way for one in sent)
-    for name in programs.SERVICES:
-        await _judge(whole, name, sent, day)
-    if _failed_parts() != before:
+    for name, place in places.items():
+        await judge(place, sent, day)
+        await _compare(name, place, day)
+    if failed_parts() != before:
         day.violations.append("a part of a service ended by an exception")
     for helper in helpers:
         helper.cancel()
@@ -79,7 +94,7 @@ async def _play(loop: SeededLoop, seed: int, events: int, scratch: Path) -> Day:
     return day
 
 
-def _draw(dice: random.Random, corpus: Sequence[Message], start: int, count: int) -> list[Hostile]:
+def draw(dice: random.Random, corpus: Sequence[Message], start: int, count: int) -> list[Hostile]:
     ways = list(bending.WAYS)
     found = []
     for number in range(start, start + count):
@@ -134,31 +149,26 @@ async def _ended(whole: system.System, ids: Sequence[str], day: Day | None = Non
 # --- the bus ----------------------------------------------------------------------------------
 
 
-def _infrastructure(whole: system.System, name: str) -> Infrastructure:
-    return whole.world.infrastructure(name, "outsider")
-
-
-async def _corpus(whole: system.System) -> list[Message]:
-    bus = _infrastructure(whole, "capture").bus
+async def corpus_of(bus: Bus) -> list[Message]:
+    """Every message that there is."""
     found = []
     for partition, (first, end) in (await bus.bounds(sorted(TOPICS))).items():
         found += [one.message for one in await bus.read(partition, first, end - first)]
     return found
 
 
-async def _send(whole: system.System, messages: Sequence[Message]) -> None:
-    producer = await _infrastructure(whole, "capture").bus.producer()
+async def send(bus: Bus, messages: Sequence[Message]) -> None:
+    producer = await bus.producer()
     await producer.send(messages)
     await producer.close()
 
 
-async def _behind(whole: system.System) -> list[str]:
+async def _behind(places: Mapping[str, Place]) -> list[str]:
     found = []
-    for name in programs.SERVICES:
-        on = _infrastructure(whole, name)
-        async with on.store.reading() as reading:
+    for name, place in places.items():
+        async with place.on.store.reading() as reading:
             positions = await reading.inbox.positions(name)
-        bounds = await on.bus.bounds(SUBSCRIPTIONS[name])
+        bounds = await place.on.bus.bounds(SUBSCRIPTIONS[name])
         found += [
             f"{name} stands at {positions.get(partition, 0)} of {end} of {partition}"
             for partition, (_, end) in bounds.items()
@@ -167,10 +177,11 @@ async def _behind(whole: system.System) -> list[str]:
     return found
 
 
-async def _caught_up(whole: system.System, day: Day) -> None:
+async def caught_up(places: Mapping[str, Place], day: Day) -> None:
     """Wait until no consumer is behind on any partition: one that stays so is stuck."""
-    ends_s = asyncio.get_running_loop().time() + PATIENCE_S
-    while (behind := await _behind(whole)) and asyncio.get_running_loop().time() < ends_s:
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + PATIENCE_S
+    while (behind := await _behind(places)) and loop.time() < ends_s:
         await asyncio.sleep(1)
     day.violations += behind
 
@@ -178,10 +189,10 @@ async def _caught_up(whole: system.System, day: Day) -> None:
 # --- what became of it ------------------------------------------------------------------------
 
 
-async def _judge(whole: system.System, name: str, sent: Sequence[Hostile], day: Day) -> None:
+async def judge(place: Place, sent: Sequence[Hostile], day: Day) -> None:
     """Each hostile event was parked or passed by as its rule says, and nothing else was."""
-    on = _infrastructure(whole, name)
-    service = whole.nodes[name].service
+    on, service = place.on, place.service
+    name = service.blueprint.name
     mine = [one for one in sent if one.message.topic in SUBSCRIPTIONS[name]]
     day.deliveries += len(mine)
     wanted = [
@@ -206,7 +217,6 @@ async def _judge(whole: system.System, name: str, sent: Sequence[Hostile], day: 
         for event in events
         if bending.MARK in f"{event.key} {event.stream} {event.data}"
     ]
-    await _compare(whole, name, day)
 
 
 def fate_of(one: Hostile, handles: set[str], *, is_strict: bool) -> str:
@@ -220,10 +230,10 @@ def fate_of(one: Hostile, handles: set[str], *, is_strict: bool) -> str:
             return fate
 
 
-async def _compare(whole: system.System, name: str, day: Day) -> None:
+async def _compare(name: str, place: Place, day: Day) -> None:
     """A rebuild judges as the live consumer did."""
-    on = _infrastructure(whole, name)
-    for view in whole.nodes[name].service.blueprint.views:
+    on = place.on
+    for view in place.service.blueprint.views:
         rebuild = Rebuild(view, consumer=name, store=on.store, bus=on.bus, ids=on.ids, switch=False)
         async for _ in rebuild.run():
             pass
@@ -232,7 +242,7 @@ async def _compare(whole: system.System, name: str, day: Day) -> None:
             day.violations.append(f"{name}'s view {view.name} is not its rebuild")
 
 
-def _failed_parts() -> float:
+def failed_parts() -> float:
     return sum(
         sample.value
         for metric in REGISTRY.collect()

@@ -55,6 +55,14 @@ def plant(running: Serving, orders: int) -> dict[str, Sequence[str]]:
     }
 
 
+def more(running: Serving, before: int, orders: int) -> None:
+    """Place more orders, and wait until the warehouse has them."""
+    for number in range(before, before + orders):
+        _place(running, number)
+    with running.client("fulfillment") as http:
+        _await(lambda: _page(http, before + orders), before + orders)
+
+
 def _place(running: Serving, number: int) -> Any:
     with running.client("capture", **{"Idempotency-Key": f"planted-{number}"}) as http:
         answer = http.post("/v1/orders", json={**ORDER, "external_ref": f"planted-{number}"})

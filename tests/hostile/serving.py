@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import httpx
@@ -46,6 +46,7 @@ class Serving:
     whole: system.System
     urls: dict[str, str] = field(default_factory=dict)
     apps: dict[str, FastAPI] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -96,6 +97,18 @@ class Between(httpx.AsyncBaseTransport):
         return await httpx.ASGITransport(self._apps[request.url.host]).handle_async_request(request)
 
 
+def on_kafka(databases: Mapping[str, str], bootstrap: str) -> Ground:
+    """DSNs by service, and a broker."""
+    from waybill_runtime.adapters.kafka.bus import KafkaBus
+
+    beside = on_postgres(databases, "")
+
+    async def ground(name: str) -> Infrastructure:
+        return replace(await beside(name), bus=KafkaBus(bootstrap))
+
+    return ground
+
+
 @contextmanager
 def serving(ground: Ground) -> Iterator[Serving]:
     """Start all six, and stop them at the end."""
@@ -142,7 +155,7 @@ async def _start(stack: AsyncExitStack, running: Serving, name: str, on: Infrast
     await ring.add(system.KEY, name="all", scopes=scopes)
     service = Service(system.COMPOSE[name](running.whole, on, running.whole.outside), on)
     app = service.app(ring)
-    running.apps[name] = app
+    running.apps[name], running.services[name] = app, service
     stack.push_async_callback(on.store.close)
     stack.push_async_callback(on.bus.close)
     stack.push_async_callback(service.blueprint.close)
