@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import situations
@@ -12,8 +13,6 @@ from waybill_runtime.clock import SystemClock
 
 SEEDS = int(os.environ.get("PLANTED_SEEDS", "8"))
 """Days that a bug may take to be found."""
-CONTROLS = int(os.environ.get("PLANTED_CONTROLS", "1"))
-"""Days of each situation that are seen to hold without a bug."""
 EVIDENCE = Path(__file__).parents[2] / "docs/evidence/planted-bugs.json"
 
 
@@ -39,6 +38,15 @@ def hunt(bug: Bug) -> Caught | None:
             duration_s = clock.monotonic_s() - begun_s
             return Caught(sorted(found, key=_number), first, seed, duration_s)
     return None
+
+
+@cache
+def without(seed: int, situation: str) -> Sequence[str]:
+    """What is wrong with the same day when nothing is planted: nothing, or the hunt is void."""
+    quiet = situations.live(seed, situation)
+    broken = [f"{g}: {said[0]}" for g, said in situations.violated(quiet).items()]
+    unchecked = [f"{f.guarantee} is {f.verdict}" for f in quiet.findings if f.verdict != "holds"]
+    return [*broken, *unchecked]
 
 
 def _seeds(id_: str) -> Sequence[int]:
