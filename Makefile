@@ -196,17 +196,25 @@ demo: up ## Show orders flowing, live, and end with the audit
 
 # --- chaos on real processes --------------------------------------------------------------
 
-MINUTES ?= 60
 SEED ?= 1
-FAULTS ?= 1000
-ORDERS ?= 50000
 RATE ?= 20
 RESUME ?=
+ifeq ($(BUS),kafka)
+MINUTES ?= 30
+FAULTS ?= 500
+ORDERS ?= 20000
+LEAST ?= --at-least broker_restarts=60 --at-least rebalances=150
+else
+MINUTES ?= 60
+FAULTS ?= 1000
+ORDERS ?= 50000
+LEAST ?= --at-least rebuilds=20
+endif
 
 .PHONY: chaos
 chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, RESUME=--resume)
 	@"$(WAYBILL)" chaos --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --faults $(FAULTS) \
-		--orders $(ORDERS) --evidence docs/evidence/chaos-$(BUS).json $(RESUME)
+		--orders $(ORDERS) $(LEAST) --evidence docs/evidence/chaos-$(BUS).json $(RESUME)
 
 .PHONY: recovery
 recovery: $(STAMP) ## Kill services and Postgres one at a time, and time the recoveries (BUS, SEED)

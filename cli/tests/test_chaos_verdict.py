@@ -145,3 +145,8 @@ def test_the_percentile_is_by_nearest_rank() -> None:
 
 def test_a_struck_fault_is_read_back_as_it_was_written() -> None:
     assert history.History(segments=[segment()]).struck[0] == Struck(**struck(1, "service-kill"))  # type: ignore[arg-type]
+
+
+def test_any_figure_may_be_asked_for_by_its_name() -> None:
+    asked = Asked(minutes=1, orders=1, faults=1, kinds=1, at_least={"rebuilds": 3})
+    assert shortfalls(segment(), asked=asked) == "rebuilds: 0 of 3"

@@ -93,11 +93,12 @@ class History(BaseModel):
         """What a proof asks for, over all segments."""
         rebuilds = self.rebuilds()
         segments = self.segments
+        by_kind = self.by_kind()
         return {
             "minutes": round(sum(s.duration_s for s in segments) / 60, 1),
             "orders": sum(s.acknowledged for s in segments),
             "faults": len(self.struck),
-            "kinds": len(self.by_kind()),
+            "kinds": len(by_kind),
             "violations": sum(len(s.violations) for s in segments),
             "quiet_s": max((max(s.quiet_s, s.restarted_quiet_s) for s in segments), default=0.0),
             "service_kills": len(self.recovery("service")),
@@ -112,6 +113,7 @@ class History(BaseModel):
             "rebuilds_equal": sum(one["verdict"] == "equal" for one in rebuilds),
             "rebuild_reads": sum(int(one["reads"]["answered"]) for one in rebuilds),
             "rebuild_reads_refused": sum(int(one["reads"]["refused"]) for one in rebuilds),
+            "broker_restarts": by_kind.get("broker-stop", 0) + by_kind.get("broker-kill", 0),
             "rebalances": sum(s.rebalances for s in segments),
         }
 

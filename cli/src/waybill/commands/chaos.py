@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,7 @@ import typer
 from waybill import home as homes
 from waybill import show, state
 from waybill.embedded import place
-from waybill.failure import CONFLICT, FAILED, Failure
+from waybill.failure import CONFLICT, FAILED, USAGE, Failure
 from waybill_runtime.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     ] = None,
     faults: Annotated[
         int | None, typer.Option(help="Faults that have to strike in this run; fewer fail it.")
+    ] = None,
+    at_least: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=N: a figure of the evidence, and what it has to come to."),
     ] = None,
     customers: Annotated[int, typer.Option(min=1, max=500, help="Orders under way at once.")] = 24,
     kinds: Annotated[
@@ -62,6 +67,7 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     from waybill.chaos.plan import Asked
 
     planned = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
+    least = _least(at_least or [])
     only = [name.strip() for name in kinds.split(",") if name.strip()]
     command = (
         f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {planned}"
@@ -89,6 +95,7 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
         orders=round(minutes * ORDERS_A_MINUTE) if orders is None else orders,
         faults=sum(segment.asked_faults for segment in segments),
         kinds=min(KINDS, planned, len(only) or KINDS),
+        at_least=least,
     )
     what = "chaos-of-some-kinds" if only else "chaos"
     found = verdict.proof(outcome, asked, bus=bus, command=command, what=what)
@@ -97,6 +104,24 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     told(found)
     if not found.passes:
         raise typer.Exit(FAILED)
+
+
+def _least(given: Sequence[str]) -> Mapping[str, int]:
+    """The figures that were named, and what they have to come to."""
+    from waybill.chaos.history import History
+
+    known = History().reached()
+    found = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in known or not number.isdigit():
+            raise Failure(
+                f"--at-least {text} is not NAME=N.",
+                f"Names are: {', '.join(known)}.",
+                code=USAGE,
+            )
+        found[name] = int(number)
+    return found
 
 
 def make_room(path: Path, *, resume: bool) -> None:
