@@ -225,6 +225,16 @@ def a_repair_was_spoken_of_as_if_it_were_live() -> Evidence:
     return story.with_events(CLEAN, events)
 
 
+@lie("I12", "msg_e99 came of e99, in no log")
+def a_message_was_decided_because_of_nothing() -> Evidence:
+    first, second = (
+        story.decided("e30", "ord_2", 3, "e99"),
+        story.sent("e31", "ord_2", 4, "e99"),
+    )
+    mail = [*(CLEAN.mail or ()), {"seq": 5, "message_id": "<msg_e99@shop>"}]
+    return replace(story.plus(CLEAN, first, second), mail=mail)
+
+
 @lie("I12", "msg_e15 came to an end 2 times")
 def a_message_ended_twice() -> Evidence:
     return story.plus(CLEAN, story.sent("e30", "ord_2", 3, "e15"))
