@@ -1,6 +1,5 @@
 """`waybill keys add | list | rotate | revoke`: who may call the services, and until when."""
 
-import getpass
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -8,10 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
-from waybill import registry, show, system
+from waybill import record, registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
 from waybill.failure import NOT_FOUND, USAGE, Failure
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from waybill_runtime.infrastructure import Infrastructure
 
 app = typer.Typer(name="keys", help="API keys, in every service.", no_args_is_help=True)
-log = structlog.get_logger("waybill.operator")
 IdArgument = Annotated[
     str, typer.Argument(help="A key's id: what stands between wb_ and the next _.")
 ]
@@ -117,7 +114,7 @@ async def _add(
         async with _ring(found, service) as (ring, on):
             ends = None if until is None else on.clock.now() + until
             key_id = await ring.add(key, name=name, scopes=scopes, expires_at=ends)
-            _note("key added", service, key_id, name=name)
+            record.note("key added", service=service, key_id=key_id, name=name)
 
 
 async def _rows(found: system.System, services: Sequence[str]) -> list[dict[str, object]]:
@@ -148,7 +145,9 @@ async def _rotate(found: system.System, old_id: str, key: str, overlap: timedelt
                 continue
             old[service] = entry
             new_id = await ring.add(key, name=entry.name, scopes=entry.scopes)
-            _note("key added", service, new_id, name=entry.name, instead_of=old_id)
+            record.note(
+                "key added", service=service, key_id=new_id, name=entry.name, instead_of=old_id
+            )
     if not old:
         raise _unknown(old_id)
     await _end(found, old_id, overlap)
@@ -161,7 +160,7 @@ async def _end(found: system.System, key_id: str, after: timedelta) -> None:
             ends = on.clock.now() + after
             if await ring.expire(key_id, ends):
                 known = True
-                _note("key ends", service, key_id, at=ends.isoformat())
+                record.note("key ends", service=service, key_id=key_id, at=ends.isoformat())
     if not known:
         raise _unknown(key_id)
 
@@ -179,8 +178,3 @@ def _unknown(key_id: str) -> Failure:
     return Failure(
         f"No service lets in a key {key_id}.", "See `waybill keys list`.", code=NOT_FOUND
     )
-
-
-def _note(what: str, service: str, key_id: str, **more: object) -> None:
-    """Who let whom in, for the record; a key's id may be told, the key never."""
-    log.info(what, service=service, key_id=key_id, by=getpass.getuser(), **more)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waybill import registry, show, system
+from waybill import record, registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
 from waybill.failure import CONFLICT, FAILED, NOT_FOUND, USAGE, Failure
 from waybill_runtime.stored import Parked
@@ -287,7 +287,9 @@ async def _retry(
     answers = []
     for name in await _owners(found, names, key):
         async with _unparking(found, name) as parked:
-            answers.append((name, await parked.retry(key)))
+            told = await parked.retry(key)
+        record.note("parked retried", service=name, key=key, applied=told.applied, left=told.left)
+        answers.append((name, told))
     return answers
 
 

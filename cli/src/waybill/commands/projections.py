@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from waybill import registry, show, system
+from waybill import record, registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
 from waybill.failure import FAILED
 
@@ -78,6 +78,7 @@ def rebuild(name: NameArgument, service: ServiceOption = None, home: HomeOption 
     """
     owned = registry.find_view(name, service)
     (compared,) = system.run(_build(system.find(home), [owned], switch=True))
+    record.note("projection rebuilt", service=owned[0], view=name, generation=compared.generation)
     same = "equal to" if compared.equal else "DIFFERENT from"
     show.done(f"{name}: generation {compared.generation} is live, {same} the one before")
     typer.echo(_told(owned[0], compared))

@@ -236,6 +236,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        log.error("unexpected error", path=request.url.path, exc_info=error)
+        # The route, not the path: that may hold a tracking token.
+        route = getattr(request.scope.get("route"), "path", "unmatched")
+        log.error("unexpected error", route=route, exc_info=error)
         detail = "Something went wrong on our side. It is logged under the request id."
         return respond(request, Refused(500, "unexpected", detail))
