@@ -118,8 +118,8 @@ status: $(STAMP) ## Show each process: readiness, restarts, memory
 .PHONY: simulate
 simulate: SEEDS = 300
 simulate: FROM = 0
-simulate: ORDERS = 8
-simulate: $(STAMP) ## Simulate days with faults from a seed (SEEDS=300, FROM=0, ORDERS=8, EVIDENCE=path)
+simulate: ORDERS = 6
+simulate: $(STAMP) ## Simulate days with faults from a seed (SEEDS=300, FROM=0, ORDERS=6, EVIDENCE=path)
 	@"$(WAYBILL)" simulate --seeds $(SEEDS) --from $(FROM) --orders $(ORDERS) \
 		$(if $(EVIDENCE),--evidence "$(EVIDENCE)")
 

@@ -6,13 +6,13 @@ One seed decides everything: the schedule, the orders, the faults. `simulate` is
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
 
 from waybill import programs
-from waybill.audit.evidence import Finding
+from waybill.audit.evidence import Finding, OnBus
 from waybill.audit.oracles import judge
 from waybill.audit.orders import ENDS
 from waybill.simulation import evidence, faults, faulty, partners, system
@@ -23,6 +23,7 @@ from waybill.simulation.storefront import Storefront, stock
 from waybill.simulation.weather import Weather
 from waybill.simulation.wire import FaultyWire
 from waybill_events.catalogue import SUBSCRIPTIONS
+from waybill_runtime.bus import Partition
 from waybill_runtime.stored import Ownership
 from waybill_runtime.testing.seeded_loop import SeededLoop
 from waybill_sandboxes.warehouse.plan import Behaviour
@@ -248,7 +249,10 @@ class Day:
         return True
 
     async def _judge(self, when: str) -> None:
-        self._findings = judge(await evidence.gather(self._running, self._shop.seen))
+        gathered = await evidence.gather(self._running, self._shop.seen)
+        # What the weather itself wrote to the bus is no word of any service.
+        bus = [one for one in gathered.bus or () if _place(one) not in self._weather.foreign]
+        self._findings = judge(replace(gathered, bus=bus))
         for finding in self._findings:
             self.violations += [f"{finding.guarantee}: {said}{when}" for said in finding.violations]
             self.violations += [
@@ -285,3 +289,7 @@ class Day:
             found += [f"{name} has due {', '.join(jobs[:3])}"] if jobs else []
             found += behind[:2]
         return found
+
+
+def _place(message: OnBus) -> tuple[Partition, int]:
+    return Partition(message.event.topic, message.partition), message.offset

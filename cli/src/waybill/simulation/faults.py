@@ -16,6 +16,8 @@ OVERLAP = 0.3
 WRITERS = ("capture", "inventory", "payment", "fulfillment", "notification")
 SERVERS = ("capture", "fulfillment")
 ANYWHERE = ("anywhere",)
+FOREIGN = ("orders", "inventory", "payments", "fulfillment")
+"""Topics that somebody else writes to by mistake."""
 SENDERS = (*WRITERS, *ANYWHERE * 5)
 """Half of what goes wrong with messages goes wrong with whoever sends next."""
 
@@ -70,6 +72,7 @@ BIG: Sequence[Kind] = (
     # Read models and what cannot be read; mended after so many seconds.
     Kind("rebuild", "operator", ("capture", "fulfillment", "notification", "tracking"), 2),
     Kind("unreadable event", "handle", SERVICES, 2, 0.5, 4.0),
+    Kind("foreign message", "operator", FOREIGN, 1),
 )
 
 SMALL: Sequence[Kind] = (

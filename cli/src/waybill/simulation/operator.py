@@ -13,7 +13,7 @@ from waybill.simulation.faults import Fault
 from waybill.simulation.partners import CARRIER
 from waybill.simulation.system import CALLBACK_SECRET, Node, System
 from waybill.simulation.weather import Weather
-from waybill_runtime.bus import BusUnavailable
+from waybill_runtime.bus import BusUnavailable, Message, Partition, partition_of
 from waybill_runtime.http import signatures
 from waybill_runtime.rebuild import Incomplete, Rebuild
 from waybill_runtime.stored import TRANSIENT
@@ -66,7 +66,7 @@ class Operator:
             self._running.start(name)
 
     async def take_up(self) -> None:
-        """Retry every parked key, in order, as `waybill parked retry` does."""
+        """Retry every parked key in order, as `waybill parked` does; discard what is foreign."""
         for name in programs.SERVICES:
             database = self._world.database(name)
             keys = {row.parked.key for row in database.rows.parked.values() if row.consumer == name}
@@ -84,7 +84,9 @@ class Operator:
             for key in sorted(keys):
                 try:
                     with shared.acting(node):
-                        await unparking.retry(key)
+                        retried = await unparking.retry(key)
+                    if retried.failed is not None and not retried.failed.headers:
+                        await unparking.discard(key, reason="not ours", actor="operator")
                 except (NotParked, Busy, *TRANSIENT):
                     continue
 
@@ -119,9 +121,21 @@ class Operator:
                 self._weather.strike(fault)
                 await self._rebuild(name)
                 return
+            case "foreign message":
+                self._write_foreign(name)
             case _:
                 raise AssertionError(f"no operator does {fault.kind}")
         self._weather.strike(fault)
+
+    def _write_foreign(self, topic: str) -> None:
+        """Somebody else's message, under the key of an order: it parks that key everywhere."""
+        events = self._world.database("capture").rows.events.values()
+        keys = sorted({event.key for event in events if event.topic == "orders"})
+        key = self._dice.choice(keys or ["nobody's"])
+        partition, broker = Partition(topic, partition_of(key)), self._world.broker
+        self._weather.foreign.add((partition, broker.end(partition)))
+        broker.append(Message(topic, key, b"\xff not ours"))
+        broker.wake()
 
     async def _alive(self, name: str) -> Node:
         """The life that HTTP goes to; waits while there is none."""

@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from waybill.simulation.faults import KINDS, Fault
+from waybill_runtime.bus import Partition
 from waybill_runtime.testing.seeded_loop import SeededLoop
 
 OPERATOR = "operator"
@@ -23,6 +24,8 @@ class Weather:
         self.struck: Counter[str] = Counter()
         self.log: list[str] = []
         self.unreadable: dict[tuple[str, str], float] = {}
+        self.foreign: set[tuple[Partition, int]] = set()
+        """Where messages stand that no service wrote."""
         self.kill: Callable[[str, float], None] = _nobody
         for fault in plan:
             moment = KINDS[fault.kind].moment
