@@ -308,6 +308,10 @@ class _Run:
                 await self._poison()
                 await self._give_up(row.service, arms)
                 await self._story()
+            case "revoke":
+                await self._use(row.service, "add", row.subject)
+                await self._use(row.service, row.tool, row.subject, arms)
+                await self._story()
             case "republish":
                 await self._story()
                 await self._use(row.service, row.tool, row.subject, arms)
