@@ -147,6 +147,12 @@ images: ## Build every image (BASE=any image with Python and venv, BUILD_ARGS=â€
 				| numfmt --to=si)"; \
 	done
 
+.PHONY: sbom
+sbom: $(STAMP) ## Write a CycloneDX list of all that is installed to .waybill/sbom.cdx.json
+	@mkdir -p .waybill
+	@$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+		requirements.lock --output-reproducible --sv 1.6 --of JSON -o .waybill/sbom.cdx.json
+
 .PHONY: k8s
 k8s: $(STAMP) ## Render the Kubernetes manifests and check them
 	@$(BIN)/pytest tests/deploy
