@@ -1,0 +1,117 @@
+"""What is asked of the world outside, and what is said when it does not answer."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from waybill import home as homes
+from waybill.audit import outside, quiet, tracks
+from waybill.ledger import Ledger, Polled, Posted, read
+from waybill_events import fulfillment
+from waybill_runtime.stored import Job, StreamWrite
+from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
+
+FACT = fulfillment.FulfillmentAccepted(fulfillment_order_id="f", order_id="ord_1", location="main")
+
+
+@dataclass
+class Addresses:
+    """As much of a system as is asked of it here."""
+
+    home: homes.Home
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def answers(status: int, body: object) -> httpx.AsyncClient:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json=body))
+    return httpx.AsyncClient(transport=transport)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Addresses:
+    return Addresses(homes.Home(tmp_path), {"TRACKING_URL": "http://t", "MAIL_URL": "http://m"})
+
+
+async def test_a_link_that_opens_nothing_shows_version_none(system: Addresses) -> None:
+    async with answers(404, {}) as http:
+        assert await tracks.shown(system, http, {"ord_1": "t1"}) == {"ord_1": 0}  # type: ignore[arg-type]  # a System in all that is asked of it
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(503, {}), (200, {}), (200, []), (200, {"version": "7"})]
+)
+async def test_an_api_that_does_not_answer_as_it_should_is_not_had(
+    status: int, body: object, system: Addresses
+) -> None:
+    async with answers(status, body) as http:
+        with pytest.raises(outside.NotHad, match="ord_1"):
+            await tracks.shown(system, http, {"ord_1": "t1"})  # type: ignore[arg-type]  # as above
+
+
+async def test_without_an_address_nothing_is_had(system: Addresses) -> None:
+    system.values.clear()
+    async with answers(200, {}) as http:
+        with pytest.raises(outside.NotHad, match="TRACKING_URL is not set"):
+            await tracks.shown(system, http, {"ord_1": "t1"})  # type: ignore[arg-type]  # as above
+        with pytest.raises(outside.NotHad, match="MAIL_URL is not set"):
+            await outside.mail(system, http)  # type: ignore[arg-type]  # as above
+
+
+async def test_of_many_orders_a_sample_is_asked_for_evenly(
+    system: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracks, "ORDERS_MAX", 3)
+    known = {f"ord_{number}": "t" for number in range(9)}
+    async with answers(200, {"version": 4}) as http:
+        shown = await tracks.shown(system, http, known)  # type: ignore[arg-type]  # as above
+    assert shown == {"ord_0": 4, "ord_3": 4, "ord_6": 4}
+
+
+def test_logs_are_gone_through_as_often_as_asked(tmp_path: Path) -> None:
+    (tmp_path / "capture.log").write_text("one\ntwo\n")
+    (tmp_path / "payment.log.1").write_text("three\n")
+    (tmp_path / "gateway.log").write_text("not ours\n")
+    logs = outside.Logs(tmp_path)
+    for _ in range(2):
+        assert [(line.where, line.text) for line in logs] == [
+            ("capture.log:1", "one"),
+            ("capture.log:2", "two"),
+            ("payment.log.1:1", "three"),
+        ]
+
+
+def test_logs_that_say_nothing_are_not_had(tmp_path: Path) -> None:
+    (tmp_path / "capture.log").write_text("")
+    with pytest.raises(outside.NotHad, match="no logs"):
+        outside.Logs(tmp_path)
+
+
+def test_a_ledger_keeps_tokens_where_it_is_told_them(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "shop.jsonl")
+    ledger.posted("k1", 201, "ord_1", b"{}", token="t1")
+    ledger.posted("k2", 0, "", b"")
+    ledger.polled("ord_1", 3)
+    ledger.close()
+    first, second, look = read(tmp_path)
+    assert isinstance(first, Posted)
+    assert isinstance(second, Posted)
+    assert isinstance(look, Polled)
+    assert (first.token, second.token, look.token) == ("t1", "", "")
+    assert tracks.tokens([first, second, look]) == {"ord_1": "t1"}
+
+
+def test_a_system_is_quiet_once_nothing_is_due_and_says_what_still_is() -> None:
+    async def run() -> tuple[str, str]:
+        world = World()
+        on = {name: world.infrastructure(name) for name in ("fulfillment", "capture")}
+        await on["capture"].bus.ensure_topics(["orders", "payments", "inventory", "fulfillment"])
+        before = await quiet.wait(on, 5)
+        event = recorded(FACT, stream="default/f/1", version=1, topic="fulfillment")
+        async with on["fulfillment"].store.transaction() as transaction:
+            await transaction.streams.append([StreamWrite("default/f/1", 0, [event])])
+            await transaction.jobs.schedule([Job(id="j", kind="k", due_at=EPOCH)])
+        return before, await quiet.wait(on, 5)
+
+    assert simulate(1, run()) == ("", "fulfillment has 1 to publish, 1 to do")
