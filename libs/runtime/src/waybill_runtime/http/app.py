@@ -36,6 +36,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         415: "The body is not sent as JSON.",
         422: "A field or a query parameter is wrong, unknown or missing.",
         428: "If-Match is missing.",
+        429: "Too many requests; send the same again after the time in Retry-After.",
         503: "Not available right now; send the same again.",
     }.items()
 }
