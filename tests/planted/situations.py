@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -39,6 +38,8 @@ HANGS_S = 60
 FAILS_EVERY = 7
 REBUILDS = 4
 LOOKS = 12
+NIGHT_ORDERS = 24
+"""Enough that what was let go of is sold again before the warehouse opens."""
 NIGHT_S = 300
 """Longer than a hold lasts."""
 BIG_EVERY = 5
@@ -85,17 +86,17 @@ def _bad_partners() -> Iterator[tuple[object, str, object]]:
 def _night() -> Iterator[tuple[object, str, object]]:
     """The warehouse opens late, and orders come in until shortly before."""
 
-    def work(self: System, scratch: Path) -> asyncio.Task[None]:
-        return asyncio.ensure_future(_later(self, scratch))
+    def work(self: System, *how: Any) -> asyncio.Task[None]:
+        return asyncio.ensure_future(_later(self, *how))
 
-    async def _later(self: System, scratch: Path) -> None:
+    async def _later(self: System, *how: Any) -> None:
         await asyncio.sleep(NIGHT_S)
-        await real(self, scratch)
+        await real(self, *how)
 
     real = System.work_warehouse
     yield System, "work_warehouse", work
     yield day, "ENDED_S", SLOW_S
-    yield day, "SECONDS_PER_ORDER", NIGHT_S / ORDERS
+    yield day, "SECONDS_PER_ORDER", NIGHT_S / NIGHT_ORDERS
 
 
 def _interrupted() -> Iterator[tuple[object, str, object]]:
@@ -168,9 +169,10 @@ def _in(situation: str) -> Iterator[None]:
 def live(seed: int, situation: str) -> Result:
     """One day of this seed in this situation."""
     with _in(situation):
-        span_s = ORDERS * day.SECONDS_PER_ORDER
+        orders = NIGHT_ORDERS if situation == "night" else ORDERS
+        span_s = orders * day.SECONDS_PER_ORDER
         plan: Sequence[Fault] = faults.plan(seed, FAULTS, span_s)
-        return day.simulate(seed, orders=ORDERS, faults=plan)
+        return day.simulate(seed, orders=orders, faults=plan)
 
 
 _OF_THE_DAY = re.compile(r"has not ended \d+ s after the last fault$")
