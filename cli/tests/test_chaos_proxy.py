@@ -51,11 +51,10 @@ async def linked() -> AsyncIterator[tuple[Link, Echo]]:
     port = free.sockets[0].getsockname()[1]
     free.close()
     link = Link("test", port, lambda: upstream)
-    await link.open()
     try:
-        yield link, echo
+        async with link.listening():
+            yield link, echo
     finally:
-        await link.close()
         server.close()
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -53,24 +54,24 @@ class House:
         self.home.prepare()
         self._ports = ports.Ports(self.home.path / "ports.json")
         self.links = {link.name: link for link in self._links()} if proxied else {}
+        self._listening = AsyncExitStack()
         self._daemon: subprocess.Popen[bytes] | None = None
 
     async def open(self) -> None:
-        """Let the proxies listen, then start everything.
+        """Let the proxies listen, then start everything; close() is called by the same task.
 
         Raises:
             Failure: it did not come up.
         """
         for link in self.links.values():
-            await link.open()
+            await self._listening.enter_async_context(link.listening())
         await self.up()
 
     async def close(self) -> None:
         try:
             await self.down()
         finally:
-            for link in self.links.values():
-                await link.close()
+            await self._listening.aclose()
 
     async def up(self) -> None:
         """Start the daemon and wait until everything is ready.

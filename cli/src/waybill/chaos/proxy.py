@@ -7,13 +7,15 @@ sockets' own buffers, and the sender feels it as back-pressure.
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from waybill import ports
 
 Direction = Literal["out", "back"]
 """`out`: from the service to what it asks."""
+CONNECT_S = 10.0
 HELD_BYTES_MAX = 1 << 20
 RESET = struct.pack("ii", 1, 0)
 """Linger for no time at all: closing then resets."""
@@ -32,7 +34,7 @@ class Link:
         self.delay_s = 0.0
         self.deaf: frozenset[Direction] = frozenset()
         self._upstream = upstream
-        self._server: asyncio.Server | None = None
+        self._connecting = asyncio.TaskGroup()
         self._sides: set[_Side] = set()
 
     @property
@@ -40,20 +42,19 @@ class Link:
         """How many are open, counted at the service's side."""
         return sum(side.direction == "out" for side in self._sides)
 
-    async def open(self) -> None:
-        """Listen. Owed a close()."""
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Take connections while inside; those that are open at the end are cut."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Side(self, "out"), ports.HOST, self.port, backlog=512
-        )
-
-    async def close(self) -> None:
-        """Cut everything and listen no more."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        self.cut()
-        await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as self._connecting:
+            server = await loop.create_server(
+                lambda: _Side(self, "out"), ports.HOST, self.port, backlog=512
+            )
+            try:
+                yield
+            finally:
+                server.close()
+                self.cut()
 
     def cut(self) -> int:
         """Reset every open connection, both ends; answers how many there were."""
@@ -68,14 +69,18 @@ class Link:
         for side in self._sides:
             side.obey()
 
-    async def connect(self, side: "_Side") -> None:
-        """Give a service's connection its other end, or reset it."""
+    def connect(self, side: "_Side") -> None:
+        """Give a service's connection its other end soon, or reset it."""
+        self._connecting.create_task(self._connect(side))
+
+    async def _connect(self, side: "_Side") -> None:
         port = None if self.refuses else self._upstream()
         try:
             if port is None:
-                raise OSError("refused by the proxy")
+                raise ConnectionRefusedError("refused by the proxy")
             loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: _Side(self, "back", side), ports.HOST, port)
+            async with asyncio.timeout(CONNECT_S):
+                await loop.create_connection(lambda: _Side(self, "back", side), ports.HOST, port)
         except OSError:
             side.abort()
 
@@ -97,14 +102,13 @@ class _Side(asyncio.Protocol):
         self._held = bytearray()
         self._told_to_wait = False
         self._next_s = 0.0
-        self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  the loop's promise for TCP
         self.transport = transport
         self._link.add(self)
         if self.peer is None:
-            self._connecting = asyncio.ensure_future(self._link.connect(self))
+            self._link.connect(self)
         elif self.peer.transport is None or self.peer.transport.is_closing():
             self.abort()
         else:
@@ -139,8 +143,6 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._link.remove(self)
-        if self._connecting is not None:
-            self._connecting.cancel()
         peer = self.peer
         if peer is None or peer.transport is None or peer.transport.is_closing():
             return

@@ -43,7 +43,12 @@ class Recovery:
         self._clock = clock
         self._urls = urls
         self._active = active
+        self._group: asyncio.TaskGroup | None = None
         self._watching: set[asyncio.Task[None]] = set()
+
+    def watch_in(self, group: asyncio.TaskGroup) -> None:
+        """Kills are watched by tasks of this group."""
+        self._group = group
 
     async def work_of(self, services: Sequence[str]) -> Mapping[str, float | None]:
         """What each has done since it started, by its own counters; None: no answer."""
@@ -58,7 +63,10 @@ class Recovery:
         `restarted`: its own process died, so its counters begin anew.
         """
         base = {name: 0.0 if restarted else (done or 0.0) for name, done in before.items()}
-        task = asyncio.create_task(self._watch(what, base, number, self._clock.monotonic_s()))
+        if self._group is None:
+            raise RuntimeError("nobody watches: call watch_in() first")
+        watch = self._watch(what, base, number, self._clock.monotonic_s())
+        task = self._group.create_task(watch)
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
 

@@ -21,6 +21,7 @@ from waybill.chaos.rebalances import Rebalances
 from waybill.chaos.recovery import Recovery
 from waybill.programs import BusName
 from waybill_runtime.clock import Clock
+from waybill_runtime.lifecycle import alongside
 
 Tell = Callable[[str], None]
 
@@ -160,6 +161,7 @@ class _Run:
             first=self._past.next_fault,
         )
         async with asyncio.TaskGroup() as group:
+            self._ground.recovery.watch_in(group)
             beside = [
                 group.create_task(self._rebalances.run()),
                 group.create_task(repairing.watch(self._ground)),
@@ -179,11 +181,8 @@ class _Run:
 
     async def _quiet(self) -> tuple[float, Mapping[str, object]]:
         """From the last fault's healing on: customers follow their orders meanwhile."""
-        following = asyncio.create_task(self._load.follow())
-        try:
+        async with alongside(self._load.follow()):
             return await settling.settle(self._ground, self._tell)
-        finally:
-            following.cancel()
 
     def _progress(self, what: str) -> None:
         counts = self._load.counts

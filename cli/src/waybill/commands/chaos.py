@@ -23,38 +23,44 @@ ORDERS_A_MINUTE = 60
 KINDS = 14
 
 
+BusOption = Annotated[
+    Literal["postgres", "kafka"], typer.Option(help="What carries events between services.")
+]
+OrdersOption = Annotated[
+    int | None, typer.Option(help="Acknowledged orders below which the run fails, in all.")
+]
+FaultsOption = Annotated[
+    int | None, typer.Option(help="Faults that have to strike in this run; fewer fail it.")
+]
+LeastOption = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=N: a figure of the evidence, and what it has to come to."),
+]
+KindsOption = Annotated[
+    str, typer.Option(help="Only these kinds of faults, comma separated; else all.")
+]
+ResumeFlag = Annotated[
+    bool, typer.Option("--resume", help="Go on upon the same stores; figures are of all runs.")
+]
+DiskOption = Annotated[
+    int, typer.Option(help="As root: a file system of so many MiB for Postgres, to be filled.")
+]
+EvidenceOption = Annotated[Path | None, typer.Option(help="Write the evidence there, as JSON.")]
+
+
 def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     minutes: Annotated[float, typer.Option(min=0.2, max=600, help="How long the storm lasts.")] = 5,
     seed: Annotated[int, typer.Option(help="What faults and orders are drawn from.")] = 1,
-    bus: Annotated[
-        Literal["postgres", "kafka"], typer.Option(help="What carries events between services.")
-    ] = "postgres",
-    orders: Annotated[
-        int | None, typer.Option(help="Acknowledged orders below which the run fails, in all.")
-    ] = None,
-    faults: Annotated[
-        int | None, typer.Option(help="Faults that have to strike in this run; fewer fail it.")
-    ] = None,
-    at_least: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=N: a figure of the evidence, and what it has to come to."),
-    ] = None,
+    bus: BusOption = "postgres",
+    orders: OrdersOption = None,
+    faults: FaultsOption = None,
+    at_least: LeastOption = None,
     customers: Annotated[int, typer.Option(min=1, max=500, help="Orders under way at once.")] = 24,
-    kinds: Annotated[
-        str, typer.Option(help="Only these kinds of faults, comma separated; else all.")
-    ] = "",
-    resume: Annotated[  # noqa: FBT002  a flag of the command line
-        bool, typer.Option("--resume", help="Go on upon the same stores; figures are of all runs.")
-    ] = False,
-    disk: Annotated[
-        int, typer.Option(help="As root: a file system of so many MiB for Postgres, to be filled.")
-    ] = 0,
-    evidence: Annotated[
-        Path | None, typer.Option(help="Write the evidence there, as JSON.")
-    ] = None,
-    home: Annotated[
-        Path, typer.Option(help="The system's own folder; made anew unless --resume.")
-    ] = HOME,
+    kinds: KindsOption = "",
+    resume: ResumeFlag = False,  # noqa: FBT002  a flag of the command line
+    disk: DiskOption = 0,
+    evidence: EvidenceOption = None,
+    home: Annotated[Path, typer.Option(help="The system's own folder; new, or --resume.")] = HOME,
 ) -> None:
     """Strike a real system with faults under load, heal it, and audit it; restart, audit again.
 
@@ -63,25 +69,21 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     """
     from waybill import proof
     from waybill.chaos import run, verdict
-    from waybill.chaos.faults import disks
     from waybill.chaos.plan import Asked
 
-    planned = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
+    strikes = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
     least = _least(at_least or [])
     only = [name.strip() for name in kinds.split(",") if name.strip()]
     command = (
-        f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {planned}"
+        f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {strikes}"
         f" --customers {customers}" + (f" --kinds {','.join(only)}" if only else "")
     )
-    make_room(home, resume=resume)
-    if disk:
-        homes.Home(home).prepare()
-        disks.mount(home, disk)
+    make_room(home, resume=resume, disk_mib=disk)
     wish = run.Wish(
         bus=bus,
         seed=seed,
         minutes=minutes,
-        faults=planned,
+        faults=strikes,
         at_once=customers,
         command=command,
         kinds=only,
@@ -94,7 +96,7 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
         minutes=minutes * len(segments),
         orders=round(minutes * ORDERS_A_MINUTE) if orders is None else orders,
         faults=sum(segment.asked_faults for segment in segments),
-        kinds=min(KINDS, planned, len(only) or KINDS),
+        kinds=min(KINDS, strikes, len(only) or KINDS),
         at_least=least,
     )
     what = "chaos-of-some-kinds" if only else "chaos"
@@ -124,7 +126,7 @@ def _least(given: Sequence[str]) -> Mapping[str, int]:
     return found
 
 
-def make_room(path: Path, *, resume: bool) -> None:
+def make_room(path: Path, *, resume: bool, disk_mib: int = 0) -> None:
     """See that the home is free, and empty unless it is gone on with.
 
     Raises:
@@ -139,13 +141,15 @@ def make_room(path: Path, *, resume: bool) -> None:
         )
     from waybill.chaos.faults import disks
 
-    if resume:
-        return
-    disks.unmount(path)
-    elsewhere = place.used(home) if home.exists() else None
-    if elsewhere is not None:
-        shutil.rmtree(elsewhere)
-    home.drop()
+    if not resume:
+        disks.unmount(path)
+        elsewhere = place.used(home) if home.exists() else None
+        if elsewhere is not None:
+            shutil.rmtree(elsewhere)
+        home.drop()
+    if disk_mib:
+        home.prepare()
+        disks.mount(path, disk_mib)
 
 
 def told(found: "Proof") -> None:
