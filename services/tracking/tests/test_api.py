@@ -194,12 +194,10 @@ def test_each_token_opens_one_order_only() -> None:
 
 
 TOKEN_HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
+OTHERS = ("trk_unknown", "ord_x", TOKEN_HASH, TOKEN + "x", TOKEN[:-1], "x" * 5_000, "é", "*")
 
 
-@pytest.mark.parametrize(
-    "token",
-    ["trk_unknown", "ord_x", TOKEN_HASH, TOKEN + "x", TOKEN[:-1], "x" * 5_000, "é", "*"],
-)
+@pytest.mark.parametrize("token", OTHERS)
 @pytest.mark.parametrize("suffix", ["", "/events"])
 def test_every_other_token_gets_the_same_answer(token: str, suffix: str) -> None:
     async def story(page: Page) -> None:
