@@ -64,6 +64,73 @@ def test_a_killed_node_does_nothing_more_not_even_its_cleanup() -> None:
     assert loop.run(main()) == []
 
 
+def test_a_paused_node_stands_still_and_goes_on_where_it_was() -> None:
+    loop, ticks = SeededLoop.of(1), list[float]()
+
+    async def node() -> None:
+        while True:
+            await asyncio.sleep(1)
+            ticks.append(loop.time())
+
+    async def main() -> None:
+        with loop.on("node"):
+            task = asyncio.create_task(node())
+        await asyncio.sleep(2.5)
+        loop.pause("node")
+        await asyncio.sleep(10)
+        assert ticks == [1, 2]
+        loop.resume("node")
+        await asyncio.sleep(1.75)
+        task.cancel()
+
+    loop.run(main())
+    assert ticks == [1, 2, 12.5, 13.5]
+
+
+def test_a_paused_node_may_be_killed() -> None:
+    loop, done = SeededLoop.of(1), list[str]()
+
+    async def node() -> None:
+        await asyncio.sleep(1)
+        done.append("woke")
+
+    async def main() -> list[str]:
+        with loop.on("node"):
+            task = asyncio.create_task(node())
+        loop.pause("node")
+        await asyncio.sleep(2)
+        loop.kill("node")
+        loop.resume("node")
+        await asyncio.sleep(2)
+        assert not task.done()
+        return list(done)
+
+    assert loop.run(main()) == []
+
+
+def test_what_the_dead_left_behind_is_unwound_with_the_loop() -> None:
+    loop, done = SeededLoop.of(1), list[str]()
+
+    async def child() -> None:
+        done.append("never begun")
+
+    async def node() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(child())
+                loop.kill("node")
+        finally:
+            done.append("unwound")
+
+    async def main() -> None:
+        with loop.on("node"):
+            task = asyncio.create_task(node())
+        await asyncio.wait([task], timeout=5)
+
+    loop.run(main())
+    assert done == ["unwound"]
+
+
 def test_waiting_for_nothing_is_told() -> None:
     async def main() -> None:
         await asyncio.get_running_loop().create_future()

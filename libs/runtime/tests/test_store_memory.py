@@ -43,6 +43,30 @@ class Fault:
             raise self._error
 
 
+async def test_a_process_killed_while_it_waits_leaves_the_queue() -> None:
+    database = MemoryDatabase(LoopClock(EPOCH))
+    first, victim, survivor = (MemoryStore(database) for _ in range(3))
+
+    async def dies() -> None:
+        async with victim.transaction():
+            raise AssertionError("its turn never comes")
+
+    async def waits() -> None:
+        async with survivor.transaction() as transaction:
+            await transaction.streams.append([write(ORDER, 0)])
+
+    async with first.transaction():
+        dead = asyncio.create_task(dies())
+        await asyncio.sleep(0)
+        alive = asyncio.create_task(waits())
+        await asyncio.sleep(0)
+        victim.kill()
+    async with asyncio.timeout(0.5):
+        await alive
+    dead.cancel()
+    await asyncio.wait([dead])
+
+
 async def test_a_killed_process_commits_nothing_and_blocks_nobody() -> None:
     database = MemoryDatabase(LoopClock(EPOCH))
     victim, survivor = MemoryStore(database), MemoryStore(database)
