@@ -135,16 +135,19 @@ def test_a_bus_is_refilled_only_when_it_was_lost_and_somebody_says_yes(
     assert no_relay.value.what == "2 events still wait for their relays."
 
 
-async def _set_back() -> None:
-    """The bus is told what notification's store does not hold."""
+async def _on_bus_alone(event: Recorded) -> None:
     async with system.find(None).connect("notification") as on:
         producer = await on.bus.producer()
-        await producer.send([message(said(3))])
+        await producer.send([message(event)])
         await producer.close()
 
 
 def test_a_bus_that_alone_has_what_a_store_lost_is_not_cut_off(shop: None) -> None:
-    asyncio.run(_set_back())
+    asyncio.run(_on_bus_alone(said(9)))  # it follows nothing: somebody else's
+    with pytest.raises(Failure) as whole:
+        run("republish", "--yes")
+    assert "has lost nothing" in whole.value.what
+    asyncio.run(_on_bus_alone(said(3)))
     with pytest.raises(Failure) as refused:
         run("republish", "--yes", "--force")
     assert refused.value.code == CONFLICT

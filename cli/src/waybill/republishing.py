@@ -8,6 +8,7 @@ from waybill_events import envelope
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_events.envelope import InvalidEnvelope
 from waybill_runtime import republish as runtime
+from waybill_runtime import setback
 from waybill_runtime.infrastructure import Infrastructure
 
 PAGE = 1_000
@@ -24,7 +25,7 @@ class Compared:
     beyond: list[str] = field(default_factory=list)
     """Consumers that stand beyond the end of a partition."""
     unknown: dict[str, int] = field(default_factory=dict)
-    """By service: events of its topics on the bus that its store does not hold."""
+    """By service: what its store has lost, and the bus alone still holds."""
 
     @property
     def is_lost(self) -> bool:
@@ -61,10 +62,8 @@ async def compare(on: Mapping[str, Infrastructure], names: Sequence[str]) -> Com
             lacking -= await _waiting(on[name]) | await _on_bus(on[name], topics)
         if lacking:
             found.lacks[name] = len(lacking)
-        if unknown := on_bus - stored:
-            unknown -= await _stored(on[name])
-        if unknown:
-            found.unknown[name] = len(unknown)
+        if on_bus - stored and (gone := await setback.lost(on[name].store, on[name].bus, topics)):
+            found.unknown[name] = len(gone)
         found.events += len(stored)
     found.beyond = await _beyond(on, {t for ts in publishers(names).values() for t in ts})
     return found
