@@ -10,6 +10,7 @@ from waybill_runtime.adapters.memory.store import MemoryDatabase, MemoryStore
 from waybill_runtime.clock import LoopClock
 from waybill_runtime.store import Store
 from waybill_runtime.stored import Committed, CommitUnknown, StoreUnavailable
+from waybill_runtime.testing.seeded_loop import SeededLoop
 from waybill_runtime.testing.store_conformance import StoreConformance
 from waybill_runtime.testing.store_harness import ORDER, OTHER, StoreHarness, append, loaded, write
 
@@ -43,28 +44,33 @@ class Fault:
             raise self._error
 
 
-async def test_a_process_killed_while_it_waits_leaves_the_queue() -> None:
-    database = MemoryDatabase(LoopClock(EPOCH))
-    first, victim, survivor = (MemoryStore(database) for _ in range(3))
+def test_a_process_killed_while_it_waits_leaves_the_queue() -> None:
+    loop = SeededLoop.of(1)
 
-    async def dies() -> None:
-        async with victim.transaction():
-            raise AssertionError("its turn never comes")
+    async def main() -> int:
+        database = MemoryDatabase(LoopClock(EPOCH))
+        first, victim, survivor = (MemoryStore(database) for _ in range(3))
 
-    async def waits() -> None:
-        async with survivor.transaction() as transaction:
-            await transaction.streams.append([write(ORDER, 0)])
+        async def dies() -> None:
+            async with victim.transaction():
+                raise AssertionError("its turn never comes")
 
-    async with first.transaction():
-        dead = asyncio.create_task(dies())
-        await asyncio.sleep(0)
-        alive = asyncio.create_task(waits())
-        await asyncio.sleep(0)
-        victim.kill()
-    async with asyncio.timeout(0.5):
-        await alive
-    dead.cancel()
-    await asyncio.wait([dead])
+        async def waits() -> int:
+            async with survivor.transaction() as transaction:
+                await transaction.streams.append([write(ORDER, 0)])
+            return 1
+
+        async with first.transaction():
+            with loop.on("victim"):
+                asyncio.create_task(dies())  # noqa: RUF006 - the dead are not waited for
+            await asyncio.sleep(0.1)
+            alive = asyncio.create_task(waits())
+            await asyncio.sleep(0.1)
+            loop.kill("victim")
+            victim.kill()
+        return await alive
+
+    assert loop.run(main()) == 1
 
 
 async def test_a_killed_process_commits_nothing_and_blocks_nobody() -> None:
