@@ -32,7 +32,7 @@ from waybill_runtime.testing.world import World
 
 T = TypeVar("T")
 START_S = 60.0
-CALL_S = 60.0
+CALL_S = 280.0
 
 Ground = Callable[[str], Coroutine[Any, Any, Infrastructure]]
 """What a service stands on, by the service's name."""

@@ -9,6 +9,7 @@ REQUESTS = 300
 
 
 @pytest.mark.postgres
+@pytest.mark.timeout(300)
 async def test_requests_aborted_at_any_moment_leave_nothing_behind(postgres: TestPostgres) -> None:
     database = postgres.create_database("hostile_aborted")
     bus = postgres.create_database("hostile_aborted_bus")

@@ -16,7 +16,9 @@ from waybill import programs
 from waybill.embedded.fixtures import TestPostgres
 from waybill_runtime.bus import Message
 
+PATIENCE_S = 300
 EVENTS = 280
+EVENTS_ON_KAFKA = 112
 ORDERS = 6
 
 
@@ -59,11 +61,11 @@ async def strike(running: serving.Serving, sent: Sequence[bending.Hostile]) -> e
     return day
 
 
-def hostile(running: serving.Serving, seed: int) -> list[bending.Hostile]:
+def hostile(running: serving.Serving, count: int) -> list[bending.Hostile]:
     """Made from what is on the bus by now."""
     bus = running.services["capture"].infrastructure.bus
     corpus = running.call(events_day.corpus_of(bus))
-    return events_day.draw(random.Random(seed), corpus, 0, EVENTS)
+    return events_day.draw(random.Random(count), corpus, 0, count)
 
 
 def check(running: serving.Serving, day: events_day.Day) -> None:
@@ -73,24 +75,26 @@ def check(running: serving.Serving, day: events_day.Day) -> None:
 
 
 @pytest.mark.postgres
+@pytest.mark.timeout(PATIENCE_S)
 def test_hostile_events_on_the_postgres_bus_hold_nobody_up(postgres: TestPostgres) -> None:
     names = [*programs.SERVICES, "bus"]
     databases = {name: postgres.create_database(f"bent_{name}") for name in names}
     with serving.serving(serving.on_postgres(databases, databases["bus"])) as running:
         planting.plant(running, ORDERS)
-        sent = [replace(one, message=ascii_names(one.message)) for one in hostile(running, seed=1)]
+        sent = [replace(one, message=ascii_names(one.message)) for one in hostile(running, EVENTS)]
         check(running, running.call(strike(running, sent)))
     for name in names:
         postgres.drop_database(f"bent_{name}")
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(PATIENCE_S)
 def test_hostile_events_on_kafka_hold_nobody_up(
     postgres: TestPostgres, kafka_bootstrap: str
 ) -> None:
     databases = {n: postgres.create_database(f"bent_kafka_{n}") for n in programs.SERVICES}
     with serving.serving(serving.on_kafka(databases, kafka_bootstrap)) as running:
         planting.plant(running, ORDERS)
-        check(running, running.call(strike(running, hostile(running, seed=1))))
+        check(running, running.call(strike(running, hostile(running, EVENTS_ON_KAFKA))))
     for name in programs.SERVICES:
         postgres.drop_database(f"bent_kafka_{name}")

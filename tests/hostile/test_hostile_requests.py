@@ -11,6 +11,8 @@ import serving
 from waybill import programs
 from waybill.embedded.fixtures import TestPostgres
 
+pytestmark = pytest.mark.timeout(300)
+
 EXAMPLES = 15
 EXAMPLES_ON_POSTGRES = 6
 ORDERS = 10
