@@ -6,36 +6,23 @@ oracles of `waybill audit` on all there is of the case's own orders.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import asyncpg
 import httpx
 
-import capture.service
-import fulfillment.service
-import inventory.service
-import notification.service
-import payment.service
+import crash_again
 from crash_audit import Auditor
 from crash_stories import STORIES, OrderEnded, Shop
 from crash_system import Life, System, until
 from crash_table import Case
-from crash_victim import PAUSE_S, Arm
-from fulfillment.deadlines import Deadlines
+from crash_told import PAUSE_S, Arm
 from waybill.audit.evidence import Finding
 from waybill.audit.oracles import judge
-from waybill_events import codec
 from waybill_events.catalogue import SUBSCRIPTIONS
-from waybill_events.envelope import Recorded, StreamId
-from waybill_runtime.adapters.postgres.bus_codec import unpack
-from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Message
 from waybill_runtime.clock import SystemClock
-from waybill_runtime.decider import AnyDecider
-from waybill_runtime.stored import Job
 
 ATTEMPTS = 4
 FIRES_S = 4.0
@@ -289,7 +276,7 @@ class _Run:
         """Use a tool that dies, then use it again, to its end."""
         row, arms = self._row, self._case.arms
         match row.tool:
-            case "retry":
+            case "retry" | "repair":
                 failing = Arm(
                     label=f"{row.service}/consumer.apply orders",
                     moment="before",
@@ -300,7 +287,7 @@ class _Run:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._story())
                     for key in await self._parked(row.service):
-                        await self._use(row.service, "retry", key, () if self._fired() else arms)
+                        await self._use(row.service, row.tool, key, () if self._fired() else arms)
                     while left := await self._parked_now(row.service):
                         for key in left:
                             await self._use(row.service, "retry", key)
@@ -308,6 +295,10 @@ class _Run:
                 await self._poison()
                 await self._give_up(row.service, arms)
                 await self._story()
+            case "give_back":
+                await self._story()
+                await self._lose_an_event()
+                await self._use(row.service, row.tool, row.subject, arms)
             case "revoke":
                 await self._use(row.service, "add", row.subject)
                 await self._use(row.service, row.tool, row.subject, arms)
@@ -320,6 +311,10 @@ class _Run:
                 await self._story()
                 await self._use(row.service, row.tool, row.subject, arms)
         self._result.fired = self._fired()
+
+    async def _lose_an_event(self) -> None:
+        self._result.violations += await self._converge()
+        await crash_again.set_back(self._system, self._row.service, self._shop.order)
 
     async def _use(self, service: str, role: str, subject: str, arms: Sequence[Arm] = ()) -> None:
         """Run a tool until it ends; once more when it was armed, for it may have died halfway."""
@@ -344,45 +339,11 @@ class _Run:
 
     async def _deliver_again(self) -> None:
         """Every message of the orders, every command, and every job of the service, once more."""
-        await self._send_messages_again()
+        orders = self._shop.orders
+        await crash_again.send_messages(self._system, orders)
         self._result.violations += await self._shop.send_again()
-        await self._schedule_again()
-
-    async def _send_messages_again(self) -> None:
-        connection = await asyncpg.connect(self._system.databases["bus"])
-        try:
-            rows = await connection.fetch(
-                "SELECT topic, key, headers, value FROM bus_log WHERE key = ANY($1::bytea[])"
-                ' ORDER BY topic, partition, "offset"',
-                [order.encode() for order in self._shop.orders],
-            )
-        finally:
-            await connection.close()
-        producer = await self._system.bus.producer()
-        await producer.send(
-            [
-                Message(row["topic"], row["key"].decode(), row["value"], unpack(row["headers"]))
-                for row in rows
-            ]
-        )
-        await producer.close()
-
-    async def _schedule_again(self) -> None:
-        """Make every job due once more that an event of these orders ever made due."""
-        service = self._row.service
-        events = await self._auditor.events(service, self._shop.orders)
-        store = await PostgresStore.open(
-            self._system.databases[service], clock=SystemClock(), max_connections=2
-        )
-        try:
-            async with store.transaction() as transaction:
-                due = {job.id: job for event in events for job in _jobs(event)}
-                now = store.now()
-                jobs = [dataclasses.replace(job, due_at=now) for job in due.values()]
-                if jobs:
-                    await transaction.jobs.schedule(jobs)
-        finally:
-            await store.close()
+        events = await self._auditor.events(self._row.service, orders)
+        await crash_again.schedule_jobs(self._system, self._row.service, events)
 
     # --- the end
 
@@ -429,26 +390,3 @@ def _told(error: BaseException) -> str:
 
 async def _awaited(story: Awaitable[None]) -> None:
     await story
-
-
-_WITHIN = Deadlines(
-    accept_s=1, pick_s=60, pack_s=60, ship_s=60, deliver_s=60, label_grace_s=0, track_s=0.3
-)
-_DECIDERS: Mapping[str, AnyDecider] = {
-    decider.category: decider
-    for decider in (
-        capture.service.ORDER,
-        inventory.service.RESERVATION,
-        payment.service.PAYMENT,
-        fulfillment.service.rules(_WITHIN),
-        notification.service.MESSAGE,
-    )
-}
-
-
-def _jobs(event: Recorded) -> Sequence[Job]:
-    decider: Any = _DECIDERS.get(StreamId.parse(event.stream).category)
-    if decider is None:
-        return ()
-    followed: Sequence[Job] = decider.follow(event, codec.decode(event)).schedule
-    return followed

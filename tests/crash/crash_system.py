@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 import psutil
 
-from crash_victim import Arm, Told
+from crash_told import Arm, Told
 from waybill import ports, programs
 from waybill_events.catalogue import TOPICS
 from waybill_runtime.adapters.postgres import migrate
@@ -208,7 +208,6 @@ class System:
             await self._sandbox(name)
         self._zygote = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",
             str(Path(__file__).with_name("crash_victim.py")),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from crash_victim import Arm
+from crash_told import Arm
 from waybill_events.catalogue import SUBSCRIPTIONS
 
 Reach = Literal["story", "birth", "poison", "tool"]
@@ -151,6 +151,8 @@ TOOLS = (
     Row("capture/rebuild.run", reach="tool", tool="lost", subject="orders"),
     Row("inventory/unpark.alone leadership", reach="tool", tool="retry"),
     Row("inventory/unpark.apply", reach="tool", tool="retry"),
+    Row("inventory/unpark.repair", reach="tool", tool="repair"),
+    Row("notification/setback.give_back", reach="tool", tool="give_back"),
     Row("notification/unpark.discard", reach="tool", tool="discard"),
     Row("tracking/auth.add", reach="tool", tool="add", subject="wb_crash2_of"),
     Row("tracking/auth.expire", reach="tool", tool="revoke", subject="wb_crash2_of"),

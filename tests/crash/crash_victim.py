@@ -11,95 +11,31 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import uvicorn
 import uvloop
-from pydantic import BaseModel, TypeAdapter
 
-import capture.bootstrap
-import capture.settings
-import fulfillment.bootstrap
-import fulfillment.ports
-import fulfillment.settings
-import inventory.bootstrap
-import inventory.settings
-import notification.bootstrap
-import notification.ports
-import notification.settings
-import payment.bootstrap
-import payment.settings
-import tracking.bootstrap
-import tracking.settings
-from fulfillment.adapters.carrier_http import HttpCarrier
-from notification.adapters.smtp import SmtpChannel
-from notification.adapters.text_http import HttpTextChannel
-from payment.adapters.gateway_http import HttpGateway
+from crash_roots import COMPOSE
+from crash_told import BUS_LEASE_S, IDLE_IN_TRANSACTION_S, JOB_LEASE_S, Act, Arm, Told
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
-from waybill_runtime import consumer, jobs, lifecycle, logs, rebuild, relay
+from waybill_runtime import consumer, jobs, lifecycle, logs, rebuild, relay, setback
 from waybill_runtime.adapters.postgres import connections
 from waybill_runtime.adapters.postgres.bus import PostgresBus
 from waybill_runtime.adapters.postgres.store import PostgresStore
-from waybill_runtime.adapters.recipients_http import HttpRecipients
 from waybill_runtime.bus import Bus, Delivery, Partition
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping
-from waybill_runtime.recipients import RecipientsUnavailable
 from waybill_runtime.republish import republish
-from waybill_runtime.service import Blueprint, Service
-from waybill_runtime.testing.points import Hook, Point, watch, watched
+from waybill_runtime.service import Service
+from waybill_runtime.testing.points import Hook, Point, watch
 from waybill_runtime.unpark import NotParked, Unparking
-
-BUS_LEASE_S = 1.0
-JOB_LEASE_S = 1.5
-IDLE_IN_TRANSACTION_S = 1.5
-PAUSE_S = 2.5
-"""How long a paused process stands still: longer than every lease and limit above."""
-
-Act = Literal["kill", "raise", "surprise", "stop"]
-
-
-class Arm(BaseModel):
-    """What is to happen at a point: die, fail as the port fails or as nobody expects, or stand."""
-
-    label: str
-    moment: Literal["before", "after"]
-    act: Act
-    times: int = 1
-
-
-class Told(BaseModel):
-    """What a child is told: what it is, where its stores are, how its neighbours are reached."""
-
-    role: Literal[
-        "service", "api", "rebuild", "lost", "retry", "discard", "republish", "add", "revoke"
-    ]
-    service: str
-    databases: Mapping[str, str]
-    bus: str
-    pepper: str
-    key: str
-    port: int
-    urls: Mapping[str, str]
-    smtp_port: int
-    secret: str
-    log: str
-    fired: str
-    """The file in which each trigger is written down before it acts."""
-    arms: Sequence[Arm] = ()
-    subject: str = ""
-    """What a tool is used on: a view, a parked key, an API key."""
-    order_ttl_s: int = 30
-
-    @property
-    def database(self) -> str:
-        return self.databases[self.service]
 
 
 class Surprise(Exception):
@@ -204,8 +140,10 @@ async def _live(told: Told) -> None:
             await _serve(told, on, trigger)
         case "rebuild" | "lost":
             await _rebuild(told, on)
-        case "retry" | "discard":
+        case "retry" | "discard" | "repair":
             await _unpark(told, on)
+        case "give_back":
+            await _give_back(told, on)
         case "republish":
             await _republish(told, on, trigger)
         case "add":
@@ -293,10 +231,29 @@ async def _unpark(told: Told, on: Infrastructure) -> None:
         if told.role == "retry":
             retried = await unparking.retry(told.subject)
             assert retried.failed is None, retried.reason
+        elif told.role == "repair":
+            await _repair(told, on, unparking)
         else:
             await unparking.discard(told.subject, reason="crash test", actor="test", whole_key=True)
     except NotParked:
         return  # a life before this one had done it, and died after
+
+
+async def _repair(told: Told, on: Infrastructure, unparking: Unparking) -> None:
+    """Have the first delivery of a parked key taken with the body that it has."""
+    async with on.store.reading() as reading:
+        parked = await reading.parking.parked(told.service, key=told.subject, limit=1)
+    for delivery in parked:
+        body = delivery.value.decode()
+        await unparking.repair(delivery.position, body, reason="crash test", actor="test")
+
+
+async def _give_back(told: Told, on: Infrastructure) -> None:
+    """Append again what the store has lost and the bus still holds."""
+    topics = [topic for topic, publisher in TOPICS.items() if publisher == told.service]
+    gone = await setback.lost(on.store, on.bus, topics)
+    deciders = COMPOSE[told.service](told, on, _UNARMED).deciders
+    await setback.give_back(on.store, on.ids, deciders, gone)
 
 
 async def _republish(told: Told, on: Infrastructure, hook: Hook) -> None:
@@ -314,102 +271,6 @@ async def _republish(told: Told, on: Infrastructure, hook: Hook) -> None:
         publishers.setdefault(publisher, []).append(topic)
     await republish(stores, on.bus, on.ids, publishers=publishers, subscriptions=SUBSCRIPTIONS)
 
-
-# --- the composition roots, with the ports outside watched --------------------------------
-
-
-def _shared(told: Told) -> dict[str, Any]:
-    return {"database_url": told.database, "key_pepper": told.pepper}
-
-
-def _capture(told: Told, on: Infrastructure, _: Hook) -> Blueprint:
-    settings = capture.settings.Settings(
-        **_shared(told),
-        tracking_token_secret=told.secret,
-        public_tracking_url=told.urls["tracking"],
-        unpaid_order_ttl_s=told.order_ttl_s,
-    )
-    return capture.bootstrap.compose(settings, on)
-
-
-def _inventory(told: Told, on: Infrastructure, _: Hook) -> Blueprint:
-    settings = inventory.settings.Settings(**_shared(told), hold_grace_s=0)
-    return inventory.bootstrap.compose(settings, on)
-
-
-def _payment(told: Told, on: Infrastructure, hook: Hook) -> Blueprint:
-    settings = payment.settings.Settings(
-        **_shared(told),
-        gateway_url=told.urls["gateway"],
-        gateway_api_key=told.secret,
-        gateway_webhook_secret=told.secret,
-    )
-    gateway = HttpGateway(told.urls["gateway"], told.secret, timeout_s=0.8)
-    return payment.bootstrap.assemble(settings, on, watched(gateway, "payment/gateway", hook))
-
-
-def _fulfillment(told: Told, on: Infrastructure, hook: Hook) -> Blueprint:
-    settings = fulfillment.settings.Settings(
-        **_shared(told),
-        carrier_webhook_secret=told.secret,
-        accept_s=1,
-        label_grace_s=0,
-        track_poll_s=0.3,
-        track_poll_s_max=1.0,
-    )
-    carrier = HttpCarrier(told.urls["carrier"], told.secret, timeout_s=0.8)
-    unavailable = fulfillment.ports.CarrierUnavailable
-    recipients = HttpRecipients(
-        TypeAdapter(fulfillment.ports.Recipient),
-        told.urls["capture"],
-        told.key,
-        on.clock,
-        timeout_s=0.6,
-        remember_s=60,
-    )
-    return fulfillment.bootstrap.assemble(
-        settings,
-        on,
-        watched(carrier, "fulfillment/carrier", hook, error=unavailable),
-        watched(recipients, "fulfillment/recipients", hook, error=RecipientsUnavailable),
-    )
-
-
-def _notification(told: Told, on: Infrastructure, hook: Hook) -> Blueprint:
-    unavailable = notification.ports.ChannelUnavailable
-    email = SmtpChannel("127.0.0.1", told.smtp_port, sender="Shop <a@example.com>", timeout_s=0.8)
-    text = HttpTextChannel(told.urls["mail"], "sms", timeout_s=0.8)
-    channels: dict[str, notification.ports.Channel] = {
-        "email": watched(email, "notification/email", hook, error=unavailable),
-        "sms": watched(text, "notification/sms", hook, error=unavailable),
-    }
-    recipients = HttpRecipients(
-        TypeAdapter(notification.ports.Recipient),
-        told.urls["capture"],
-        told.key,
-        on.clock,
-        timeout_s=0.6,
-        remember_s=0,
-    )
-    settings = notification.settings.Settings(
-        **_shared(told), capture_url=told.urls["capture"], capture_key=told.key
-    )
-    watching = watched(recipients, "notification/recipients", hook, error=RecipientsUnavailable)
-    return notification.bootstrap.assemble(on, watching, channels, settings.channels)
-
-
-def _tracking(told: Told, on: Infrastructure, _: Hook) -> Blueprint:
-    return tracking.bootstrap.compose(tracking.settings.Settings(**_shared(told)), on)
-
-
-COMPOSE: Mapping[str, Callable[[Told, Infrastructure, Hook], Blueprint]] = {
-    "capture": _capture,
-    "inventory": _inventory,
-    "payment": _payment,
-    "fulfillment": _fulfillment,
-    "notification": _notification,
-    "tracking": _tracking,
-}
 
 if __name__ == "__main__":
     main()
