@@ -40,10 +40,11 @@ def test_the_evidence_of_an_event_is_small() -> None:
     gc.collect()
     tracemalloc.start()
     try:
-        events = [facts.slim(_copy(event, n)) for n in range(ORDERS) for event in told]
+        words: facts.Words = {}
+        events = [facts.slim(_copy(event, n), words) for n in range(ORDERS) for event in told]
         stored = {event.event_id: event for event in events}
         bus = [wire.on_bus(delivery(event, offset), stored) for offset, event in enumerate(events)]
-        del stored
+        del stored, words
         evidence = Evidence(at=story.START, events=events, bus=bus)
         assert len(evidence.facts) == len(evidence.stored) == len(events)
         assert len(evidence.by_order) == len(evidence.by_type["capture.order_placed"]) == ORDERS

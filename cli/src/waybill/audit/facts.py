@@ -6,12 +6,14 @@ A year's log is large: what no oracle reads stays JSON text.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from sys import intern
 from typing import Any
 
 from waybill_events.envelope import Recorded
 
 Json = Mapping[str, Any]
+
+Words = dict[str, str]
+"""Each word once, however often it is said; let go of it when all is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,16 @@ def read(events: Iterable[Recorded]) -> tuple[list[Fact], list[Unreadable]]:
     facts: list[Fact] = []
     unreadable: list[Unreadable] = []
     of_order: dict[str, Json] = {}
+    words: Words = {}
     for recorded in events:
         try:
-            facts.append(Fact(recorded, _outline(recorded, of_order)))
+            facts.append(Fact(recorded, _outline(recorded, of_order, words)))
         except ValueError as error:
             unreadable.append(Unreadable(recorded, str(error)))
     return facts, unreadable
 
 
-def _outline(recorded: Recorded, of_order: dict[str, Json]) -> Json:
+def _outline(recorded: Recorded, of_order: dict[str, Json], words: Words) -> Json:
     """What is kept of an event; those that say no more than their order share one outline.
 
     Raises:
@@ -109,25 +112,29 @@ def _outline(recorded: Recorded, of_order: dict[str, Json]) -> Json:
             kept[name] = data[name]
     for name, value in kept.items():
         if isinstance(value, str):
-            kept[name] = intern(value)
+            kept[name] = words.setdefault(value, value)
     return kept
 
 
 _NOTHING: Json = {}
 
 
-def slim(recorded: Recorded) -> Recorded:
+def slim(recorded: Recorded, words: Words) -> Recorded:
     """The same event, whose words are shared with the other events that say them."""
+
+    def once(word: str) -> str:
+        return words.setdefault(word, word)
+
     return replace(
         recorded,
-        event_id=intern(recorded.event_id),
-        type=intern(recorded.type),
-        stream=intern(recorded.stream),
-        tenant=intern(recorded.tenant),
-        topic=intern(recorded.topic),
-        key=intern(recorded.key),
-        causation_id=intern(recorded.causation_id),
-        correlation_id=intern(recorded.correlation_id),
-        actor=intern(recorded.actor),
-        origin=intern(recorded.origin),
+        event_id=once(recorded.event_id),
+        type=once(recorded.type),
+        stream=once(recorded.stream),
+        tenant=once(recorded.tenant),
+        topic=once(recorded.topic),
+        key=once(recorded.key),
+        causation_id=once(recorded.causation_id),
+        correlation_id=once(recorded.correlation_id),
+        actor=once(recorded.actor),
+        origin=once(recorded.origin),
     )

@@ -120,10 +120,11 @@ class _Gathering:
 
     async def _events(self) -> list[Recorded]:
         found: list[Recorded] = []
+        words: facts.Words = {}
         for name in READ_ORDER:
             before = len(found)
             async with self._on[name].store.reading() as reading:
-                found += [facts.slim(event) async for event in reading.streams.scan()]
+                found += [facts.slim(event, words) async for event in reading.streams.scan()]
             self._tell(f"read {len(found) - before:,} events of {name}")
         return found
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from waybill.audit import facts
 from waybill.audit.evidence import Compared, OnBus
 from waybill_events import envelope
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
@@ -44,8 +43,8 @@ def on_bus(delivery: Delivery, stored: Mapping[str, Recorded]) -> OnBus:
     if event.key != message.key:  # it went to the partition of this key, whatever its header says
         event = replace(event, key=message.key)
     kept = stored.get(event.event_id)
-    same = kept if kept == event else None
-    return OnBus(partition.number, delivery.offset, same or facts.slim(event))
+    said = event if kept is None or kept != event else kept
+    return OnBus(partition.number, delivery.offset, said)
 
 
 def _unknown(delivery: Delivery, error: InvalidEnvelope) -> Recorded:
