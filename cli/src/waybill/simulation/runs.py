@@ -83,7 +83,10 @@ def run(asked: Asked, *, processes: int = PROCESSES) -> Iterator[Result]:
     context.set_forkserver_preload(["waybill.simulation.day"])
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_settle_in) as pool:
         count = len(seeds)
-        yield from pool.map(_day, seeds, [asked.orders] * count, [asked.faults] * count)
+        try:
+            yield from pool.map(_day, seeds, [asked.orders] * count, [asked.faults] * count)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _settle_in() -> None:
