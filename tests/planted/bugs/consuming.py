@@ -1,6 +1,7 @@
 """Bugs between the bus and the store."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 
@@ -13,7 +14,7 @@ from waybill_runtime.adapters.memory.bus import MemoryConsumer
 from waybill_runtime.adapters.memory.inbox import MemoryInbox
 from waybill_runtime.bus import Bus, BusUnavailable, Delivery, Partition
 from waybill_runtime.consumer import EventConsumer, Incoming, _Sorted
-from waybill_runtime.intake import Apply, Duplicate
+from waybill_runtime.intake import Apply, Duplicate, Poison
 from waybill_runtime.relay import message
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Advance, Ownership
@@ -120,8 +121,9 @@ def skip_poison_instead_of_park() -> Iterator[Edit]:
         consumers.log.error("skipped", reason=reason, partition=delivery.partition)
         async with self._store.transaction() as transaction:
             if await self._fence(transaction, [delivery]):
-                event = self._open(delivery)
-                await transaction.inbox.mark(self._name, {event.stream: event.version})
+                with suppress(Poison):
+                    event = self._open(delivery)
+                    await transaction.inbox.mark(self._name, {event.stream: event.version})
 
     yield Edit(EventConsumer, "_park", park)
 
@@ -131,12 +133,13 @@ def park_one_event_not_the_key() -> Iterator[Edit]:
     """Poison is set aside alone, and later events of its key go on as if it had been taken."""
 
     async def park(self: EventConsumer, delivery: Delivery, reason: str) -> None:
-        event = self._open(delivery)
         async with self._store.transaction() as transaction:
             if await self._fence(transaction, [delivery]):
-                aside = self._aside(delivery, event.key, reason)
+                aside = self._aside(delivery, delivery.message.key, reason)
                 await transaction.parking.park(self._name, [aside])
-                await transaction.inbox.mark(self._name, {event.stream: event.version})
+                with suppress(Poison):
+                    event = self._open(delivery)
+                    await transaction.inbox.mark(self._name, {event.stream: event.version})
 
     async def nobody(*_: object) -> Collection[str]:
         return ()
