@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from waybill import registry, system
@@ -31,6 +32,14 @@ def shop(postgres: TestPostgres) -> Iterator[None]:
         yield
     for name in (*registry.SERVICES, "bus"):
         postgres.drop_database(f"keys_{name}")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command sends its logs to a stderr that is gone after it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def said(*arguments: str) -> tuple[str, list[dict[str, object]]]:
