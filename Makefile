@@ -232,3 +232,12 @@ recovery: $(STAMP) ## Kill services and Postgres one at a time, and time the rec
 soak: $(STAMP) ## Load without faults, and whether anything grows (BUS, MINUTES, SEED, RATE)
 	@"$(WAYBILL)" soak --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --rate $(RATE) \
 		--evidence docs/evidence/soak-$(BUS).json
+
+# --- one promise in numbers ----------------------------------------------------------------
+
+.PHONY: prove
+prove: $(STAMP) ## Prove oversell, double-submit and gateway at their full sizes (BUS)
+	@for name in oversell double-submit gateway; do \
+		"$(WAYBILL)" prove $$name --full --bus $(BUS) \
+			--evidence docs/evidence/$$name-$(BUS).json || exit 1; \
+	done

@@ -11,6 +11,7 @@ from waybill.commands.chaos import chaos
 from waybill.commands.demo import demo
 from waybill.commands.doctor import doctor
 from waybill.commands.down import clean, down
+from waybill.commands.prove import prove
 from waybill.commands.replay import replay
 from waybill.commands.republish import republish
 from waybill.commands.restore import restore_from_bus
@@ -34,6 +35,7 @@ app.command()(soak)
 app.command()(replay)
 app.command()(demo)
 app.command()(simulate)
+app.command()(prove)
 app.command()(republish)
 app.command()(restore_from_bus)
 for group in (events, keys, projections, parked):

@@ -1,0 +1,1 @@
+"""Proofs of one promise each, on a running system of their own: evidence with figures."""
