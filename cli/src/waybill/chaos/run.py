@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,20 +64,30 @@ async def segment(path: Path, wish: Wish, clock: Clock, tell: Tell) -> Outcome:
     """
     house = House(path, wish.bus, clock)
     past = history.read(house.home)
+    number = len(past.segments) + 1
     tell("starting")
     try:
         await house.open()
-        book = ledger.Ledger(house.home.path / "ledger" / f"chaos-{len(past.segments) + 1}.jsonl")
-        async with (
-            shops.opened(house.system.values, book, clock) as shop,
-            httpx.AsyncClient(timeout=10.0, trust_env=False) as http,
-        ):
-            load = Load(
-                shop, book, clock, seed=wish.seed, first=past.next_order, at_once=wish.at_once
-            )
-            return await _Run(house, past, wish, clock, tell, load, http).run()
+        with closing(ledger.Ledger(house.home.path / "ledger" / f"chaos-{number}.jsonl")) as book:
+            return await _with_clients(house, past, wish, clock, tell, book)
     finally:
         await house.close()
+
+
+async def _with_clients(
+    house: House,
+    past: history.History,
+    wish: Wish,
+    clock: Clock,
+    tell: Tell,
+    book: ledger.Ledger,
+) -> Outcome:
+    async with (
+        shops.opened(house.system.values, book, clock) as shop,
+        httpx.AsyncClient(timeout=10.0, trust_env=False) as http,
+    ):
+        load = Load(shop, book, clock, seed=wish.seed, first=past.next_order, at_once=wish.at_once)
+        return await _Run(house, past, wish, clock, tell, load, http).run()
 
 
 class _Run:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -109,11 +110,11 @@ async def soak(path: Path, wish: Wish, clock: Clock, tell: Callable[[str], None]
     begun = clock.now()
     try:
         await house.open()
-        book = ledger.Ledger(house.home.path / "ledger" / "soak.jsonl")
-        async with (
-            shops.opened(house.system.values, book, clock) as shop,
-            httpx.AsyncClient(timeout=10.0, trust_env=False) as http,
-        ):
+        async with AsyncExitStack() as stack:
+            book = ledger.Ledger(house.home.path / "ledger" / "soak.jsonl")
+            stack.callback(book.close)
+            shop = await stack.enter_async_context(shops.opened(house.system.values, book, clock))
+            http = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, trust_env=False))
             load = Load(shop, book, clock, seed=wish.seed, first=1, at_once=wish.at_once)
             ground = Ground(house, load, Recovery(http, clock, dict, set), http, clock)
             await load.stock()
