@@ -18,6 +18,7 @@ from older import older_release
 from payment.adapters import gateway_memory
 from payment.adapters.gateway_memory import Entry, MemoryGateway
 from payment.ports import Answer
+from waybill.programs import SERVICES
 from waybill.simulation import day, faults, faulty, storefront
 from waybill.simulation.day import Result
 from waybill.simulation.faults import Fault
@@ -38,6 +39,9 @@ HANGS_S = 60
 FAILS_EVERY = 7
 REBUILDS = 4
 LOOKS = 12
+POISONED = 12
+"""Events that a service cannot read for so long that it has to set them aside."""
+POISON_S = 5.0
 NIGHT_ORDERS = 24
 """Enough that what was let go of is sold again before the warehouse opens."""
 NIGHT_S = 300
@@ -154,6 +158,7 @@ SITUATIONS: Mapping[str, Callable[[], Iterator[tuple[object, str, object]]]] = {
     "interrupted rebuilds": _interrupted,
     "no references": _no_references,
     "watching customers": _watching,
+    "poison": _nothing_else,
 }
 
 
@@ -171,7 +176,13 @@ def live(seed: int, situation: str) -> Result:
     with _in(situation):
         orders = NIGHT_ORDERS if situation == "night" else ORDERS
         span_s = orders * day.SECONDS_PER_ORDER
-        plan: Sequence[Fault] = faults.plan(seed, FAULTS, span_s)
+        plan = list(faults.plan(seed, FAULTS, span_s))
+        if situation == "poison":
+            plan += [
+                Fault(FAULTS + at, span_s * at / POISONED, "unreadable event", service, POISON_S)
+                for at, service in enumerate(SERVICES * (POISONED // len(SERVICES)))
+            ]
+        plan.sort(key=lambda fault: fault.at_s)
         return day.simulate(seed, orders=orders, faults=plan)
 
 

@@ -113,7 +113,7 @@ def no_inbox() -> Iterator[Edit]:
     yield Edit(EventConsumer, "_sort", sort)
 
 
-@bug("I1", "I7", "I8", "I11")
+@bug("I1", "I7", "I8", "I11", situation="poison")
 def skip_poison_instead_of_park() -> Iterator[Edit]:
     """What fails three times is logged, counted as taken, and left behind."""
 
@@ -128,7 +128,7 @@ def skip_poison_instead_of_park() -> Iterator[Edit]:
     yield Edit(EventConsumer, "_park", park)
 
 
-@bug("I8", "I11")
+@bug("I8", "I11", situation="poison")
 def park_one_event_not_the_key() -> Iterator[Edit]:
     """Poison is set aside alone, and later events of its key go on as if it had been taken."""
 
@@ -159,6 +159,7 @@ def park_one_event_not_the_key() -> Iterator[Edit]:
     "I1",
     "I7",
     "I8",
+    situation="poison",
     nearest="There are no retry topics; what fails is sent again to the end of its own partition.",
 )
 def retry_topic_reorder() -> Iterator[Edit]:
