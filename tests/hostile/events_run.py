@@ -30,10 +30,11 @@ PROCESSES = 2
 def one_day(seed: int) -> dict[str, Any]:
     """What came of one day, as JSON."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    started_s = monotonic()
+    at, started_s = datetime.now(UTC).isoformat(), monotonic()
     day = events_day.play(seed, EVENTS_A_DAY)
     return {
         "seed": seed,
+        "at": at,
         "seconds": round(monotonic() - started_s, 1),
         "events": day.events,
         "deliveries": day.deliveries,
@@ -76,7 +77,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def proof(done: list[dict[str, Any]], events: int, started_at: datetime) -> Proof:
+def proof(done: list[dict[str, Any]], events: int) -> Proof:
     """What the days came to."""
     ways: Counter[str] = Counter()
     fates: Counter[str] = Counter()
@@ -101,7 +102,7 @@ def proof(done: list[dict[str, Any]], events: int, started_at: datetime) -> Proo
         name="hostile events",
         command=f"make hostile-events EVENTS={events}",
         seed=1,
-        started_at=started_at,
+        started_at=datetime.fromisoformat(min(one["at"] for one in done)),
         duration_s=sum(one["seconds"] for one in done) / PROCESSES,
         asked=asked,
         reached=reached,
@@ -125,11 +126,8 @@ def main() -> int:
     parser.add_argument("--final", action="store_true", help="write what there is, however few")
     options = parser.parse_args()
     kept = Path(tempfile.gettempdir()) / f"waybill-hostile-events-{commit()[:12]}.jsonl"
-    started_at = datetime.now(UTC)
-    if kept.exists():
-        started_at = datetime.fromtimestamp(kept.stat().st_ctime, UTC)
     done = play_until(options.events, kept, monotonic() + options.minutes * 60)
-    found = proof(done, options.events, started_at)
+    found = proof(done, options.events)
     if found.reached["events"] < options.events and not options.final:
         say(f"{found.reached['events']} so far: the same command goes on")
         return 1

@@ -35,7 +35,7 @@ ORDERS = 40
 def one_round(service: str, seed: int) -> dict[str, Any]:
     """Ask one service in one round; what came of it, as JSON."""
     quiet()
-    started_s = monotonic()
+    at, started_s = datetime.now(UTC).isoformat(), monotonic()
     phases = ("examples", "coverage", "fuzzing", "stateful")
     with serving.serving(serving.on_memory()) as running:
         known = planting.plant(running, ORDERS)
@@ -51,6 +51,7 @@ def one_round(service: str, seed: int) -> dict[str, Any]:
     return {
         "service": service,
         "seed": seed,
+        "at": at,
         "seconds": round(monotonic() - started_s, 1),
         "statuses": tally.statuses,
         "phases": tally.phases,
@@ -105,7 +106,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def proof(done: list[dict[str, Any]], requests: int, started_at: datetime) -> Proof:
+def proof(done: list[dict[str, Any]], requests: int) -> Proof:
     """What the rounds came to."""
     statuses: dict[str, Counter[str]] = {}
     for one in done:
@@ -130,7 +131,7 @@ def proof(done: list[dict[str, Any]], requests: int, started_at: datetime) -> Pr
         name="hostile requests",
         command=f"make hostile-requests REQUESTS={requests}",
         seed=1,
-        started_at=started_at,
+        started_at=datetime.fromisoformat(min(one["at"] for one in done)),
         duration_s=sum(one["seconds"] for one in done) / PROCESSES,
         asked=asked,
         reached=reached,
@@ -162,11 +163,8 @@ def main() -> int:
     options = parser.parse_args()
     quiet()
     kept = Path(tempfile.gettempdir()) / f"waybill-hostile-{commit()[:12]}.jsonl"
-    started_at = datetime.now(UTC)
-    if kept.exists():
-        started_at = datetime.fromtimestamp(kept.stat().st_ctime, UTC)
     done = ask_until(options.requests, kept, monotonic() + options.minutes * 60)
-    found = proof(done, options.requests, started_at)
+    found = proof(done, options.requests)
     if found.reached["requests"] < options.requests and not options.final:
         say(f"{found.reached['requests']} so far: the same command goes on")
         return 1
