@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from waybill.embedded.postgres import EmbeddedPostgres
 from waybill_runtime.adapters.postgres import grants, migrate, schema
 from waybill_runtime.adapters.postgres.bus import PostgresBus
 from waybill_runtime.adapters.postgres.store import PostgresStore
+from waybill_runtime.bus import Message, Partition
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.stored import StoreUnavailable
@@ -181,14 +182,42 @@ async def test_a_reader_looks_at_the_log_and_sees_no_vault(made: Made, service: 
                     await connection.execute(change.format(table))
 
 
-async def test_the_bus_carries_messages_that_nobody_who_uses_it_can_change(made: Made) -> None:
+class Begun:
+    """A listener that begins where each partition begins."""
+
+    async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def revoked(self, partitions: Sequence[Partition]) -> None:
+        return None
+
+
+async def carried(dsn: str, group: str) -> list[bytes]:
+    """What a member of a group is given that joins, takes, commits and leaves."""
     clock = SystemClock()
-    bus = PostgresBus(made.dsns["bus"], clock, RandomIds(clock))
+    bus = PostgresBus(dsn, clock, RandomIds(clock))
     try:
         await bus.ensure_topics(["orders"])
         await bus.ping()
+        producer = await bus.producer()
+        await producer.send([Message("orders", "k", b"said", (("id", b"1"),))])
+        await producer.close()
+        consumer = await bus.consumer(group, ["orders"], Begun())
+        taken: list[bytes] = []
+        async with asyncio.timeout(20):
+            while not taken:
+                for delivery in await consumer.poll(max_messages=10, timeout_s=1):
+                    taken.append(delivery.message.value)
+                    await consumer.commit({delivery.partition: delivery.offset + 1})
+        await consumer.close()
+        return taken
     finally:
         await bus.close()
+
+
+async def test_the_bus_carries_messages_that_nobody_who_uses_it_can_change(made: Made) -> None:
+    assert set(await carried(made.dsns["bus"], "payment")) == {b"said"}
+    assert set(await carried(made.dsns["bus"], "payment")) == {b"said"}
     async with entered(made.dsns["bus"]) as connection:
         for change in ("UPDATE bus_log SET value = ''", "DELETE FROM bus_log", "TRUNCATE bus_log"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
