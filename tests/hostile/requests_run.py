@@ -53,7 +53,7 @@ def one_round(service: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "at": at,
         "seconds": round(monotonic() - started_s, 1),
-        "statuses": tally.statuses,
+        "statuses": {str(status): count for status, count in tally.statuses.items()},
         "phases": tally.phases,
         "operations": tally.operations,
         "failures": tally.failures,
