@@ -182,7 +182,7 @@ async def _oversell(stage: Stage) -> tuple[Figures, Figures]:
             wanted = max(size.units - tally.statuses["completed"], 0)
             if not wanted:
                 break
-            await asyncio.sleep(TOP_UP_PAUSE_S)  # what expired is released by then, or in the next turn
+            await asyncio.sleep(TOP_UP_PAUSE_S)  # for what expired to be released
         statuses = tally.statuses
         stock = await stage.sold_out(sku)
         round_sold = statuses["completed"]
