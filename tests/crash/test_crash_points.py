@@ -40,7 +40,7 @@ def chosen() -> Sequence[Case]:
 
 
 @pytest.mark.postgres
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_services_that_die_at_their_points_leave_every_order_whole(
     postgres: TestPostgres, tmp_path: Path
 ) -> None:
