@@ -81,11 +81,13 @@ def _overlay() -> set[str]:
 
 PYTHON: Mapping[str, tuple[str, set[str]]] = {
     "cli/src/waybill/programs.py": ("SERVICES", set()),
-    "cli/src/waybill/simulation/system.py": ("COMPOSE", set()),
+    "cli/src/waybill/simulation/system.py": ("_COMPOSE", set()),
     "cli/src/waybill/openapi.py": ("CONSUMERS", set()),
     "cli/src/waybill/audit/outside.py": ("OURS", {"supervisor"}),
     "cli/src/waybill/audit/gather.py": ("READ_ORDER", set()),
     "libs/events/src/waybill_events/catalogue.py": ("SUBSCRIPTIONS", set()),
+    "tests/crash/crash_cases.py": ("PARKED_TOPIC", set()),
+    "tests/crash/crash_roots.py": ("COMPOSE", set()),
 }
 """Lists that say more than names: an order, a value of each. And who stands in them besides."""
 
