@@ -134,9 +134,18 @@ async def test_too_much_of_anything_is_refused_and_costs_no_memory(port: int, wh
     assert process.memory_info().rss - before < GROWTH_BYTES_MAX
 
 
-async def test_a_body_that_was_sent_whole_is_told_that_it_was_too_large(port: int) -> None:
+@pytest.mark.parametrize("kib", [300, 2_000])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_who_sends_too_much_is_told_so_and_not_reset(
+    port: int, kib: int, *, chunked: bool
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(kib):
+            yield b"x" * 1024
+
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
         headers = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": "too much"}
-        answer = await http.post("/v1/orders", content=b"x" * 300_000, headers=headers)
+        content = chunks() if chunked else b"x" * 1024 * kib
+        answer = await http.post("/v1/orders", content=content, headers=headers)
     assert answer.status_code == 413
     assert answer.json()["type"] == "urn:waybill:problem:body-too-large"

@@ -17,6 +17,8 @@ from waybill_runtime.ids import Ids
 log = structlog.get_logger("waybill.http")
 
 BODY_BYTES_MAX = 256 * 1024
+DRAINED_BYTES_MAX = 4 * 1024 * 1024
+"""How much of a body that is refused is still read, so that its sender comes to read the answer."""
 NUL_REFUSED = "The path or the query holds a NUL (%00), which no id and no text has here."
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -26,6 +28,37 @@ def _holds_nul(scope: Scope) -> bool:
     return (
         "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]
     )
+
+
+class _Body:
+    """A request's body on its way in: counted, and cut off where it is too large."""
+
+    def __init__(self, receive: Receive, declared: int) -> None:
+        self._receive = receive
+        self._declared = declared
+        self._received = 0
+        self._has_more = True
+
+    @property
+    def is_too_large(self) -> bool:
+        return max(self._declared, self._received) > BODY_BYTES_MAX
+
+    async def receive(self) -> Message:
+        message = await self._take()
+        return {"type": "http.disconnect"} if self.is_too_large else message
+
+    async def drain(self) -> None:
+        """Throw the rest away, within limits: who still sends is reset before he hears why."""
+        if self._declared > DRAINED_BYTES_MAX:
+            return
+        while self._has_more and self._received <= DRAINED_BYTES_MAX:
+            await self._take()
+
+    async def _take(self) -> Message:
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        self._has_more = message.get("more_body", False)
+        return message
 
 
 class Edge:
@@ -44,19 +77,11 @@ class Edge:
         request_id = self._request_id(scope)
         scope["request_id"] = request_id
         status = 500
-        received = self._declared(scope)
-        counted = 0
-
-        async def limited() -> Message:
-            nonlocal received, counted
-            message = await receive()
-            counted += len(message.get("body", b""))
-            received = max(received, counted)
-            return {"type": "http.disconnect"} if received > BODY_BYTES_MAX else message
+        body = _Body(receive, self._declared(scope))
 
         async def noted(message: Message) -> None:
             nonlocal status
-            if received > BODY_BYTES_MAX:
+            if body.is_too_large:
                 return  # whatever the app makes of a cut-off body, 413 is the answer
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -73,10 +98,11 @@ class Edge:
                     status = 422
                     await self._refuse(scope, send, 422, "invalid-address", NUL_REFUSED)
                 else:
-                    if received <= BODY_BYTES_MAX:
-                        await self._app(scope, limited, noted)
-                    if received > BODY_BYTES_MAX:
+                    if not body.is_too_large:
+                        await self._app(scope, body.receive, noted)
+                    if body.is_too_large:
                         status = 413
+                        await body.drain()
                         detail = f"Send at most {BODY_BYTES_MAX} bytes."
                         await self._refuse(scope, send, 413, "body-too-large", detail)
         finally:  # what is raised becomes a 500 further out; it is counted as one
@@ -95,7 +121,7 @@ class Edge:
 
     @staticmethod
     async def _refuse(scope: Scope, send: Send, status: int, kind: str, detail: str) -> None:
-        """Answer before the app is asked; the body is not read, so the connection ends."""
+        """Answer instead of the app; of the body something may be left, so the connection ends."""
         problem = Problem(
             type=f"urn:waybill:problem:{kind}",
             title=kind.replace("-", " ").capitalize(),
