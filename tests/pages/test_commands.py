@@ -91,7 +91,7 @@ def test_the_tutorial_ends_with_the_readers_own_order_delivered(fresh: Path) -> 
 def test_make_help_lists_every_target_that_the_pages_name(fresh: Path) -> None:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     named = {
-        target for page in pages for target in re.findall(r"`make ([a-z0-9]+)", page.read_text())
+        target for page in pages for target in re.findall(r"`make ([a-z0-9-]+)", page.read_text())
     }
     listed = run("make help", fresh, within_s=PAGE_S)
     assert named, "the pages name make targets"

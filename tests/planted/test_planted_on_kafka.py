@@ -65,6 +65,10 @@ async def fails(case: str, broker: EmbeddedKafka) -> str:
     return ""
 
 
+@pytest.mark.xfail(
+    reason="issue 4: the case's outage ends before a batch expires, so a kept client recovers",
+    strict=False,
+)
 @pytest.mark.parametrize("id_", [bug.id for bug in BUGS.values() if bug.by == "kafka"])
 async def test_a_real_broker_catches(
     id_: str, broker: EmbeddedKafka, record_property: Callable[[str, Any], None]
