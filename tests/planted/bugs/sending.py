@@ -9,7 +9,6 @@ from waybill_runtime.adapters.kafka.bus_producer import KafkaProducer
 @bug(by="kafka")
 def producer_reused_after_error() -> Iterator[Edit]:
     """A client whose send failed is kept: it will come to itself when the broker does."""
-
     discard_for_good = KafkaProducer._discard
 
     async def discard(self: KafkaProducer) -> None:
