@@ -35,10 +35,15 @@ def test_a_run_without_shortfall_that_an_oracle_refused_does_not_pass_for_good()
     assert "| nothing |" in figures.table([("oversell", {**RUN, "shortfalls": [], "passes": True})])
 
 
+def test_a_run_that_is_owed_and_has_no_evidence_is_told_as_not_run() -> None:
+    told = figures.table([("soak-postgres", RUN)])
+    assert "| chaos-kafka | | | not run | | |" in told
+    assert "| soak-postgres |" not in told
+
+
 def test_writing_twice_changes_nothing() -> None:
     once = figures.page(PAGE, [("oversell", RUN)])
     assert figures.page(once, [("oversell", RUN)]) == once
-    assert figures.NOTHING in figures.page(PAGE, [])
 
 
 def test_a_page_without_its_marks_is_refused() -> None:
