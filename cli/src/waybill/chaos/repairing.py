@@ -5,14 +5,11 @@ poison is discarded: anything else that is parked is the audit's to find.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from waybill import registry
 from waybill.chaos.faults.messages import POISON, TROUBLE
 from waybill.chaos.ground import Ground
-from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.service import Service
+from waybill.unparking import unparking
 from waybill_runtime.stored import Parked
 from waybill_runtime.unpark import Busy, NotParked, Unparking
 
@@ -54,22 +51,22 @@ async def _repair(ground: Ground, name: str) -> int:
         if not parked:
             return 0
         left = 0
-        async with _unparking(ground, name, on) as unparking:
+        async with unparking(ground.house.system, name, on) as taken:
             for key in sorted(parked):
-                left += not await _take_up(unparking, key)
+                left += not await _take_up(taken, key)
         return left
 
 
-async def _take_up(unparking: Unparking, key: str) -> bool:
+async def _take_up(taken: Unparking, key: str) -> bool:
     """Whether nothing of the key is parked any more."""
     for _ in range(ROUNDS_MAX):
         try:
-            told = await unparking.retry(key)
+            told = await taken.retry(key)
             if told.failed is None:
                 return True
             if not _planted(told.failed):
                 return False
-            await unparking.discard(key, reason="planted by chaos", actor="staff:chaos")
+            await taken.discard(key, reason="planted by chaos", actor="staff:chaos")
         except NotParked:
             return True
         except Busy:
@@ -79,21 +76,3 @@ async def _take_up(unparking: Unparking, key: str) -> bool:
 
 def _planted(parked: Parked) -> bool:
     return any(name == POISON for name, _ in parked.headers)
-
-
-@asynccontextmanager
-async def _unparking(ground: Ground, name: str, on: Infrastructure) -> AsyncIterator[Unparking]:
-    """The parked deliveries of a service, with its own handler and views."""
-    blueprint = registry.compose(name, ground.house.system, on)
-    service = Service(blueprint, on)
-    try:
-        yield Unparking(
-            name,
-            handles=service.handles,
-            handler=service.handler,
-            store=on.store,
-            ids=on.ids,
-            strict=blueprint.strict,
-        )
-    finally:
-        await blueprint.close()

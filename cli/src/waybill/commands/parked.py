@@ -256,29 +256,19 @@ async def _owners(found: system.System, names: Sequence[str], key: str) -> list[
 
 @asynccontextmanager
 async def _unparking(found: system.System, name: str) -> "AsyncIterator[Unparking]":
-    """The parked deliveries of a service, with its own handler and views."""
-    from waybill_runtime.service import Service
-    from waybill_runtime.unpark import Busy, NotParked, Unparking
+    """The parked deliveries of a service; what keeps us from them told as a Failure."""
+    from waybill.unparking import unparking
+    from waybill_runtime.unpark import Busy, NotParked
 
     async with found.connect(name) as on:
-        blueprint = registry.compose(name, found, on)
-        service = Service(blueprint, on)
         try:
-            yield Unparking(
-                name,
-                handles=service.handles,
-                handler=service.handler,
-                store=on.store,
-                ids=on.ids,
-                strict=blueprint.strict,
-            )
+            async with unparking(found, name, on) as parked:
+                yield parked
         except Busy as busy:
             raise Failure(f"{busy}.", "Try again when that has ended.", code=CONFLICT) from busy
         except NotParked as gone:
             what = f"Somebody else has just taken up {gone}."
             raise Failure(what, "See `waybill parked list`.", code=NOT_FOUND) from gone
-        finally:
-            await blueprint.close()
 
 
 async def _retry(
