@@ -70,7 +70,7 @@ class History(BaseModel):
         return [
             found
             for segment in self.segments
-            for found in (Struck(**one) for one in segment.faults)  # type: ignore[arg-type]
+            for found in (Struck(**one) for one in segment.faults)  # type: ignore[arg-type]  # as asdict wrote it
             if found.struck
         ]
 
@@ -80,7 +80,7 @@ class History(BaseModel):
     def recovery(self, what: str, *, alone: bool = False) -> list[float]:
         """Seconds from kill to useful work, in order of their length."""
         found = [
-            Recovered(**one)  # type: ignore[arg-type]
+            Recovered(**one)  # type: ignore[arg-type]  # as asdict wrote it
             for segment in self.segments
             for one in segment.recovered
         ]

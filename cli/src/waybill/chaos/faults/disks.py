@@ -79,7 +79,7 @@ def _fill(ballast: Path) -> int:
 
 def _call(*command: str) -> None:
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)  # noqa: S603
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)  # noqa: S603  our own words
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", "") or str(error)
         raise Failure(
