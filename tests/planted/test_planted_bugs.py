@@ -65,7 +65,7 @@ async def test_a_real_store_catches(id_: str, postgres: Server, record_property:
             assert seen.violated == {}
 
 
-def test_every_guarantee_is_broken_by_some_bug() -> None:
+def test_every_guarantee_is_aimed_at_by_some_bug() -> None:
     broken = {guarantee for bug in BUGS.values() for guarantee in bug.breaks}
     assert broken == {f"I{number}" for number in range(1, 16)}
 
