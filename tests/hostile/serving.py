@@ -66,7 +66,7 @@ class Serving:
 
 def on_memory() -> Ground:
     """One broker and a database per service, both gone at the end."""
-    world = World()
+    world = World(clock=SystemClock())
 
     async def ground(name: str) -> Infrastructure:
         return world.infrastructure(name)
@@ -117,7 +117,8 @@ def serving(ground: Ground) -> Iterator[Serving]:
     up = threading.Event()
 
     async def live() -> None:
-        whole = system.make(World(), SeededLoop.of(1))
+        # The gateway's holds must end by the clock that payment goes by, or all look run out.
+        whole = system.make(World(clock=SystemClock()), SeededLoop.of(1))
         running = Serving(asyncio.get_running_loop(), whole)
         whole.wire = Between(running.apps)  # type: ignore[assignment]  # its own has a virtual loop
         try:

@@ -15,7 +15,7 @@ from waybill_runtime.adapters.memory.broker import MemoryBroker
 from waybill_runtime.adapters.memory.bus import MemoryBus
 from waybill_runtime.adapters.memory.store import MemoryDatabase, MemoryStore
 from waybill_runtime.bus import Delivery, Partition, partition_of
-from waybill_runtime.clock import LoopClock
+from waybill_runtime.clock import Clock, LoopClock
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping
@@ -28,10 +28,14 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class World:
-    """One broker, one database per name, and ids drawn from the seed."""
+    """One broker, one database per name, and ids drawn from the seed.
 
-    def __init__(self, seed: int = 1, *, lease_s: float = 10.0) -> None:
-        self.clock = LoopClock(EPOCH)
+    `clock` is the loop's own, counted from `EPOCH`, unless somebody shares the world's time with
+    real databases.
+    """
+
+    def __init__(self, seed: int = 1, *, lease_s: float = 10.0, clock: Clock | None = None) -> None:
+        self.clock = clock or LoopClock(EPOCH)
         self.ids = RandomIds(self.clock, seed)
         self.broker = MemoryBroker(self.clock, lease_s=lease_s)
         self.databases: dict[str, MemoryDatabase] = {}
