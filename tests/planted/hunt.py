@@ -19,7 +19,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 import hunting  # noqa: E402 - it reads how far to hunt
-from bugs import BUGS  # noqa: E402
+from bugs import BUGS, CLASSICAL  # noqa: E402
 from waybill.proof import Proof, write  # noqa: E402
 from waybill_runtime.clock import SystemClock  # noqa: E402
 
@@ -41,8 +41,9 @@ class Recorder:
         if report.when != "call" or not report.passed:
             return
         for name, value in report.user_properties:
-            if name == "caught" and isinstance(value, hunting.Caught):
-                self.caught[report.nodeid.partition("[")[2].rstrip("]")] = value
+            if name == "caught":
+                id_ = report.nodeid.partition("[")[2].rstrip("]")
+                self.caught[id_] = hunting.Caught(**value)  # type: ignore[arg-type]  # its own fields
 
     @property
     def oracles(self) -> set[str]:
@@ -65,8 +66,13 @@ def table(recorder: Recorder) -> Table:
 
 def proof(recorder: Recorder, clock: SystemClock, begun_s: float) -> Proof:
     """The run as evidence."""
-    asked = {"bugs_caught": len(BUGS), "oracles_that_caught_one": ORACLES}
+    asked = {
+        "classical_bugs_caught": len(CLASSICAL),
+        "bugs_caught": len(BUGS),
+        "oracles_that_caught_one": ORACLES,
+    }
     reached = {
+        "classical_bugs_caught": len(recorder.caught.keys() & set(CLASSICAL)),
         "bugs_caught": len(recorder.caught),
         "oracles_that_caught_one": len(recorder.oracles),
     }
