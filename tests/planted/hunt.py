@@ -26,6 +26,8 @@ from waybill_runtime.clock import SystemClock  # noqa: E402
 HERE = Path(__file__).parent
 COMMAND = "make planted-bugs"
 ORACLES = 15
+LATE = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+"""The bugs are read before pytest begins, and with them what pytest would have read first."""
 
 
 class Recorder:
@@ -107,7 +109,8 @@ def main() -> int:
     """Hunt, tell, write; 0 only when every bug was caught."""
     clock, recorder = SystemClock(), Recorder()
     begun_s, started_at = clock.monotonic_s(), clock.now()
-    pytest.main([str(HERE), "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[recorder])
+    arguments = [str(HERE), "-W", LATE, "-p", "no:cacheprovider", *sys.argv[1:]]
+    pytest.main(arguments, plugins=[recorder])
     found = proof(recorder, clock, begun_s)
     found.started_at = started_at
     console = Console()
