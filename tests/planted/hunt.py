@@ -19,13 +19,15 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 import hunting  # noqa: E402 - it reads how far to hunt
-from bugs import BUGS  # noqa: E402
+from bugs import BUGS, CLASSICAL  # noqa: E402
 from waybill.proof import Proof, write  # noqa: E402
 from waybill_runtime.clock import SystemClock  # noqa: E402
 
 HERE = Path(__file__).parent
 COMMAND = "make planted-bugs"
 ORACLES = 15
+LATE = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+"""The bugs are read before pytest begins, and with them what pytest would have read first."""
 
 
 class Recorder:
@@ -41,8 +43,9 @@ class Recorder:
         if report.when != "call" or not report.passed:
             return
         for name, value in report.user_properties:
-            if name == "caught" and isinstance(value, hunting.Caught):
-                self.caught[report.nodeid.partition("[")[2].rstrip("]")] = value
+            if name == "caught":
+                id_ = report.nodeid.partition("[")[2].rstrip("]")
+                self.caught[id_] = hunting.Caught(**value)  # type: ignore[arg-type]  # its own fields
 
     @property
     def oracles(self) -> set[str]:
@@ -65,8 +68,13 @@ def table(recorder: Recorder) -> Table:
 
 def proof(recorder: Recorder, clock: SystemClock, begun_s: float) -> Proof:
     """The run as evidence."""
-    asked = {"bugs_caught": len(BUGS), "oracles_that_caught_one": ORACLES}
+    asked = {
+        "classical_bugs_caught": len(CLASSICAL),
+        "bugs_caught": len(BUGS),
+        "oracles_that_caught_one": ORACLES,
+    }
     reached = {
+        "classical_bugs_caught": len(recorder.caught.keys() & set(CLASSICAL)),
         "bugs_caught": len(recorder.caught),
         "oracles_that_caught_one": len(recorder.oracles),
     }
@@ -101,7 +109,8 @@ def main() -> int:
     """Hunt, tell, write; 0 only when every bug was caught."""
     clock, recorder = SystemClock(), Recorder()
     begun_s, started_at = clock.monotonic_s(), clock.now()
-    pytest.main([str(HERE), "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[recorder])
+    arguments = [str(HERE), "-W", LATE, "-p", "no:cacheprovider", *sys.argv[1:]]
+    pytest.main(arguments, plugins=[recorder])
     found = proof(recorder, clock, begun_s)
     found.started_at = started_at
     console = Console()

@@ -50,12 +50,12 @@ def without(seed: int, situation: str) -> Sequence[str]:
 
 
 def _seeds(id_: str) -> Sequence[int]:
-    """The seed that the last long hunt needed goes first, then all others."""
-    known = None
+    """The seed that the last long hunt needed goes first, however high it is, then the others."""
+    known: list[int] = []
     if EVIDENCE.exists():
         caught = json.loads(EVIDENCE.read_text())["details"].get(id_, {}).get("caught")
-        known = caught and caught["seed"]
-    return sorted(range(SEEDS), key=lambda seed: (seed != known, seed))
+        known = [caught["seed"]] if caught else []
+    return [*known, *(seed for seed in range(SEEDS) if seed not in known)]
 
 
 def _number(guarantee: str) -> int:

@@ -1,6 +1,7 @@
 """Situations that a day on memory adapters cannot have, each played once and judged the same way.
 
-The stores are real where the bug is one of SQL or of locks; the bus between them is in memory.
+The stores are real where the bug is one of SQL or of locks, the bus where it is one of its clients;
+the other of the two is in memory.
 """
 
 import asyncio
@@ -9,16 +10,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from prometheus_client import REGISTRY
+
 from waybill.audit import wire
 from waybill.audit.evidence import Evidence, Finding, Taken
 from waybill.audit.oracles import judge
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
+from waybill_runtime.adapters.kafka import clients
+from waybill_runtime.adapters.kafka.bus import KafkaBus
 from waybill_runtime.adapters.memory.broker import MemoryBroker
+from waybill_runtime.adapters.memory.store import MemoryDatabase, MemoryStore
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Partition, partition_of
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.consumer import EventConsumer, Incoming
+from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.lifecycle import Stopping, alongside, keep_running
 from waybill_runtime.relay import Relay, message
 from waybill_runtime.stored import LockTimeout
 from waybill_runtime.testing import postgres
@@ -28,6 +37,12 @@ from waybill_runtime.testing.world import World
 from waybill_runtime.work import Work
 
 PAIRS = 40
+TOO_SMALL, LARGE_ENOUGH = 10, 1_048_588
+"""Bytes that a batch may have: fewer than any, and as many as Kafka takes by default."""
+REFUSALS = 2
+TRIES = 4
+"""How often a relay may fail after everything is well again. One that recovers needs one or two."""
+PATIENCE_S = 40.0
 BARE = ("I10", "I11")
 """What can be said of events that are envelopes with nothing in them."""
 CONSUMER = "payment"
@@ -192,6 +207,75 @@ def conformance(case: str) -> Callable[[str], Awaitable[Seen]]:
     return play
 
 
+# --- on Kafka -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _on_kafka(bootstrap: str) -> AsyncIterator[Infrastructure]:
+    """A process on an empty database and a broker from which all that was there is cut off."""
+    clock = SystemClock()
+    bus = KafkaBus(bootstrap)
+    store = MemoryStore(MemoryDatabase(clock))
+    try:
+        await bus.ensure_topics(sorted(TOPICS))
+        bounds = await bus.bounds(sorted(TOPICS))
+        await bus.cut({partition: end for partition, (_, end) in bounds.items()})
+        yield Infrastructure(store, bus, clock, RandomIds(clock), Stopping())
+    finally:
+        await bus.close()
+        await store.close()
+
+
+async def _limit(bootstrap: str, topic: str, size: int) -> None:
+    """From now on the broker takes no batch of this topic that is bigger."""
+    admin = clients.new_admin(bootstrap)
+    await clients.started(admin)
+    try:
+        limit = {"max.message.bytes": str(size)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, limit)])
+    finally:
+        await clients.discard(admin)
+
+
+async def _relayed(on: Infrastructure, failures_max: int) -> bool:
+    """True when the outbox is empty; False when the relay has failed so often by then."""
+    begun = _failures()
+    async with asyncio.timeout(PATIENCE_S):
+        while _failures() - begun < failures_max:
+            async with on.store.reading() as reading:
+                if (await reading.streams.outbox_backlog()).count == 0:
+                    return True
+            await asyncio.sleep(0.02)
+    return False
+
+
+def _failures() -> float:
+    return REGISTRY.get_sample_value("waybill_relay_failures_total") or 0.0
+
+
+async def a_batch_is_refused(bootstrap: str) -> Seen:
+    """The broker refuses a batch for good while its limit is wrong; then the limit is right again.
+
+    The sequence numbers of that batch are used up, and the broker has never seen them.
+    """
+    async with _on_kafka(bootstrap) as on:
+
+        async def placed(expected: int) -> None:
+            async with on.store.transaction() as transaction:
+                await transaction.streams.append([write(ORDER, expected, 5)])
+
+        relay = Relay(on.store, on.bus, on.stopping, shares_process=False)
+        async with alongside(keep_running("relay", relay.run, on.stopping)):
+            await placed(0)
+            assert await _relayed(on, 1), "nothing was wrong yet"
+            await _limit(bootstrap, event(ORDER, 1).topic, TOO_SMALL)
+            await placed(5)
+            assert not await _relayed(on, REFUSALS), "the limit was not felt"
+            await _limit(bootstrap, event(ORDER, 1).topic, LARGE_ENOUGH)
+            await _relayed(on, TRIES)
+        return await _judged(on)
+
+
 ON_MEMORY: dict[str, Callable[[World], Coroutine[Any, Any, Seen]]] = {
     "no-position-cas": a_stale_owner_wakes,
 }
@@ -200,5 +284,8 @@ ON_POSTGRES: dict[str, Callable[[str], Awaitable[Seen]]] = {
     "order-by-xid-with-early-write": an_early_write,
     "lock-order-unsorted": writers_cross,
     "cas-without-epoch": conformance("test_an_owner_of_before_is_fenced_off"),
+}
+ON_KAFKA: dict[str, Callable[[str], Awaitable[Seen]]] = {
+    "producer-reused-after-error": a_batch_is_refused,
 }
 """The scenario that must find a bug, by the bug's id."""

@@ -10,10 +10,12 @@ from bugs import (
     showing,
     storing,
 )
+from bugs.classical import CLASSICAL
 from bugs.planting import BUGS, Bug, Edit
 
 __all__ = [
     "BUGS",
+    "CLASSICAL",
     "Bug",
     "Edit",
     "answering",

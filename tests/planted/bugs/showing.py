@@ -22,8 +22,6 @@ from waybill_runtime.work import Work
 
 log = structlog.get_logger(__name__)
 
-log = structlog.get_logger(__name__)
-
 
 @bug("I8")
 def rebuild_without_swap_lock() -> Iterator[Edit]:
