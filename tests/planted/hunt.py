@@ -16,7 +16,7 @@ os.environ.setdefault("PLANTED_SEEDS", str(SEEDS_MAX))
 os.environ.setdefault("KAFKA", "required")
 
 from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+from rich.table import Column, Table  # noqa: E402
 
 import hunting  # noqa: E402 - it reads how far to hunt
 from bugs import BUGS, CLASSICAL  # noqa: E402
@@ -55,7 +55,7 @@ class Recorder:
 
 def table(recorder: Recorder) -> Table:
     """One row for each bug."""
-    told = Table("bug", "caught by", "seed", "seconds", box=None)
+    told = Table(Column("bug", no_wrap=True), "caught by", "seed", "seconds", box=None)
     for bug in BUGS.values():
         caught = recorder.caught.get(bug.id)
         if caught is None:

@@ -54,7 +54,7 @@ def _seeds(id_: str) -> Sequence[int]:
     known: list[int] = []
     if EVIDENCE.exists():
         caught = json.loads(EVIDENCE.read_text())["details"].get(id_, {}).get("caught")
-        known = [caught["seed"]] if caught else []
+        known = [caught["seed"]] if caught and caught["seed"] is not None else []
     return [*known, *(seed for seed in range(SEEDS) if seed not in known)]
 
 
