@@ -19,20 +19,24 @@ ASKED = 10_000
 """What the promise is worth: a smaller run is a shortfall."""
 
 
-async def _strike(postgres: TestPostgres, requests: int, seed: int) -> aborting.Outcome:
+async def _strike(
+    postgres: TestPostgres, requests: int, seed: int, ends_s: float
+) -> aborting.Outcome:
     database, bus = postgres.create_database("capture"), postgres.create_database("bus")
     async with aborting.capture(database, bus) as url:
-        return await aborting.strike(url, database, requests, seed, drippers=aborting.DRIPPING)
+        return await aborting.strike(
+            url, database, requests, seed, drippers=aborting.DRIPPING, ends_s=ends_s
+        )
 
 
-def strike(requests: int, seed: int) -> aborting.Outcome:
+def strike(requests: int, seed: int, ends_s: float) -> aborting.Outcome:
     """Against a Postgres of its own."""
     home = Path(tempfile.mkdtemp(prefix="waybill-aborted-"))
     home.chmod(0o711)  # the account that runs Postgres walks through it
     embedded = EmbeddedPostgres(home)
     try:
         embedded.start()
-        return asyncio.run(_strike(TestPostgres(embedded.dsn()), requests, seed))
+        return asyncio.run(_strike(TestPostgres(embedded.dsn()), requests, seed, ends_s))
     finally:
         embedded.stop("immediate")
         embedded.drop()
@@ -42,11 +46,12 @@ def strike(requests: int, seed: int) -> aborting.Outcome:
 def main() -> int:
     """The exit status: 0 when everything asked for was reached."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--requests", type=int, default=ASKED)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=8.0, help="begin no request after this")
     options = parser.parse_args()
     started_at, started_s = datetime.now(UTC), monotonic()
-    outcome = strike(options.requests, options.seed)
+    outcome = strike(options.requests, options.seed, started_s + options.minutes * 60)
     reached = {
         "requests": outcome.moments.total(),
         "orders": outcome.orders,
@@ -81,7 +86,7 @@ def main() -> int:
         },
     )
     write(proof, EVIDENCE)
-    sys.stdout.write(f"{EVIDENCE}: {reached}\n")
+    sys.stdout.write("\n  ".join([f"{EVIDENCE}: {reached}", *proof.shortfalls]) + "\n")
     return 0 if proof.passes else 1
 
 

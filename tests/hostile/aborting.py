@@ -5,7 +5,9 @@ there as it was answered, and a second try under the same key makes no second on
 """
 
 import asyncio
+import itertools
 import json
+import math
 import os
 import random
 import socket
@@ -169,8 +171,13 @@ async def _drip(url: httpx.URL, outcome: Outcome) -> None:
         writer.close()
 
 
-async def strike(url: str, database: str, requests: int, seed: int, *, drippers: int) -> Outcome:
-    """So many requests, 48 at once, then the look at what is left, then the second tries."""
+async def strike(
+    url: str, database: str, requests: int, seed: int, *, drippers: int, ends_s: float = math.inf
+) -> Outcome:
+    """So many requests, 48 at once, then the look at what is left, then the second tries.
+
+    After `ends_s` of the monotonic clock no request is begun; those that were get all the rest.
+    """
     outcome = Outcome()
     at = httpx.URL(url)
     kept: dict[int, bytes] = {}
@@ -182,29 +189,35 @@ async def strike(url: str, database: str, requests: int, seed: int, *, drippers:
             async with asyncio.TaskGroup() as group:
                 for _ in range(drippers):
                     group.create_task(_drip(at, outcome))
-                await _abort_all(at, requests, seed, outcome, kept)
+                await _abort_all(at, requests, seed, outcome, kept, ends_s)
             await _look(watcher, http, url, in_flight, outcome)
-            await _again(http, url, requests, kept, outcome)
+            await _again(http, url, outcome.moments.total(), kept, outcome)
             counted = await watcher.fetch(
                 "SELECT count(*) AS n FROM events WHERE type = 'capture.order_placed.v1'"
             )
             outcome.orders = counted[0]["n"] - 1
         finally:
             await watcher.close()
-    if outcome.orders != requests:
-        outcome.violations.append(f"{outcome.orders} orders for {requests} keys")
+    begun = outcome.moments.total()
+    if outcome.orders != begun:
+        outcome.violations.append(f"{outcome.orders} orders for {begun} keys")
     if outcome.drippers_ended != drippers:
         outcome.violations.append(f"{outcome.drippers_ended} of {drippers} drippers were ended")
     return outcome
 
 
 async def _abort_all(
-    at: httpx.URL, requests: int, seed: int, outcome: Outcome, kept: dict[int, bytes]
+    at: httpx.URL,
+    requests: int,
+    seed: int,
+    outcome: Outcome,
+    kept: dict[int, bytes],
+    ends_s: float,
 ) -> None:
-    numbers = iter(range(requests))
+    in_time = itertools.takewhile(lambda _: time.monotonic() < ends_s, range(requests))
 
     async def worker(dice: random.Random) -> None:
-        for number in numbers:
+        for number in in_time:
             moment, answer = await _abort(at, number, dice)
             outcome.moments[moment] += 1
             if answer is not None:

@@ -29,6 +29,7 @@ from schemathesis.generation.meta import TestPhase
 
 from waybill.simulation import system
 
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -103,7 +104,7 @@ def ask(
     *,
     seed: int,
     examples: int,
-    phases: Sequence[str] = ("examples", "coverage", "fuzzing", "stateful"),
+    phases: Sequence[str] = PHASES,
 ) -> Tally:
     """Ask a running service everything; `known` are values that exist, by parameter.
 
@@ -139,7 +140,7 @@ def _config(url: str, seed: int, examples: int, phases: Sequence[str]) -> Schema
         generation=GenerationConfig(max_examples=examples, no_shrink=True, database="none"),
         phases=PhasesConfig(coverage=CoveragePhaseConfig(unexpected_methods={"DELETE", "PATCH"})),
     )
-    for name in ("examples", "coverage", "fuzzing", "stateful"):
+    for name in PHASES:
         project.phases.get_by_name(name=name).enabled = name in phases
     return SchemathesisConfig(seed=seed, projects=ProjectsConfig(default=project))
 

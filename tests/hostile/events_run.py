@@ -1,7 +1,8 @@
 """`python events_run.py --events N`: hostile events into all six consumers, with the evidence.
 
 Days of one shop each on memory, under virtual time, by two processes; the seed of a day is its
-number. A run that was cut off goes on where it was.
+number. After so many minutes no day is begun, and the evidence tells what is missing; the same
+command then goes on where it was.
 """
 
 import argparse
@@ -25,6 +26,8 @@ from waybill.proof import Proof, commit, write
 EVIDENCE = Path("docs/evidence/hostile-events.json")
 EVENTS_A_DAY = 1_120
 PROCESSES = 2
+ASKED = 200_000
+"""What the promise is worth: a smaller run is a shortfall."""
 
 
 def one_day(seed: int) -> dict[str, Any]:
@@ -90,7 +93,8 @@ def proof(done: list[dict[str, Any]], events: int) -> Proof:
         "kinds": len(ways),
         "violations": sum(len(one["violations"]) for one in done),
     }
-    asked = {"events": events, "deliveries": events, "kinds": len(bending.WAYS), "violations": 0}
+    wanted = max(ASKED, events)
+    asked = {"events": wanted, "deliveries": wanted, "kinds": len(bending.WAYS), "violations": 0}
     shortfalls = [
         f"{name}: {reached[name]} of {asked[name]}"
         for name in ("events", "deliveries", "kinds")
@@ -121,19 +125,20 @@ def proof(done: list[dict[str, Any]], events: int) -> Proof:
 def main() -> int:
     """The exit status: 0 when everything asked for was reached."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--minutes", type=float, default=60.0, help="begin no day after this")
-    parser.add_argument("--final", action="store_true", help="write what there is, however few")
+    parser.add_argument("--events", type=int, default=ASKED)
+    parser.add_argument("--minutes", type=float, default=20.0, help="begin no day after this")
     options = parser.parse_args()
     kept = Path(tempfile.gettempdir()) / f"waybill-hostile-events-{commit()[:12]}.jsonl"
     done = play_until(options.events, kept, monotonic() + options.minutes * 60)
     found = proof(done, options.events)
-    if found.reached["events"] < options.events and not options.final:
-        say(f"{found.reached['events']} so far: the same command goes on")
-        return 1
     write(found, EVIDENCE)
-    kept.unlink()
     say(f"{EVIDENCE}: {dict(found.reached)}")
+    for shortfall in found.shortfalls:
+        say(f"  {shortfall}")
+    if found.reached["events"] < options.events:
+        say("The time is over: the same command goes on")
+    else:
+        kept.unlink()
     return 0 if found.passes else 1
 
 
