@@ -204,6 +204,7 @@ def entry(
         "reference": reference,
         "idempotency_key": f"{operation}-{seq}",
         "amount_minor": amount_minor,
+        "released_minor": None,
         "expires_at": None,
     }
 
