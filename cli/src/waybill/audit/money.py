@@ -86,16 +86,25 @@ def _made_once_and_as_told(
 
 
 def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
-    """What the log says was authorised, the gateway did authorise, for that order and that sum."""
+    """What the log says was authorised, the gateway did authorise, for that order and that sum.
+
+    For nothing, nobody is asked: such an authorisation is the log's alone.
+    """
     made = {
         entry["authorization_id"]: (entry["reference"], entry["amount_minor"])
         for entry in _approved(evidence, "authorize")
     }
+    asked = {entry["authorization_id"] for entry in evidence.gateway or ()}
     for fact in evidence.of("payment.payment_authorized"):
         finding.looked("authorisations in the log")
         id_ = fact.data["authorization_id"]
         told = (fact.data["order_id"], fact.data["amount_minor"])
-        if made.get(id_) != told:
+        if not told[1]:
+            if id_ in asked:
+                finding.violations.append(
+                    f"the log says {told} for {id_}, yet the gateway knows it"
+                )
+        elif made.get(id_) != told:
             finding.violations.append(f"the log says {told} for {id_}, the gateway {made.get(id_)}")
 
 

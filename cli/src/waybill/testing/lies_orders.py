@@ -199,6 +199,18 @@ def an_authorisation_is_of_another_order() -> Evidence:
     return replace(CLEAN, gateway=ledger)
 
 
+@lie("I4", "('ord_1', 0) for free:ord_1, yet the gateway knows it")
+def the_gateway_was_asked_for_nothing() -> Evidence:
+    found = story.free(CLEAN)
+    return replace(
+        found,
+        gateway=[
+            *(found.gateway or ()),
+            {**story.entry(3, "authorize", "free:ord_1", "ord_1", 0), "outcome": "declined"},
+        ],
+    )
+
+
 @lie("I4", "ord_1 was charged in USD")
 def an_order_was_charged_in_another_currency() -> Evidence:
     ledger = [dict(one) for one in CLEAN.gateway or ()]
