@@ -94,6 +94,17 @@ def test_a_service_takes_up_exactly_what_the_catalogue_names_it_for(
     assert named == heard[service]
 
 
+@pytest.mark.parametrize("service", sorted(SERVICES - {"tracking"}))
+def test_a_services_card_lists_what_it_listens_to(
+    heard: Mapping[str, set[str]], service: str
+) -> None:
+    card = (ROOT / "services" / service / "README.md").read_text()
+    section = card.partition("## Listens")[2].partition("\n## ")[0]
+    names = {entry.model.__name__ for entry in CATALOGUE.values()}
+    told = set(re.findall(r"\w+", section)) & names
+    assert told == {CATALOGUE[type_].model.__name__ for type_ in heard[service]}
+
+
 def test_topics_and_subscriptions_name_only_services_and_topics() -> None:
     assert set(TOPICS.values()) < SERVICES
     assert SUBSCRIPTIONS.keys() == SERVICES

@@ -24,7 +24,7 @@ class LineSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderSeen:
-    """Everything an order shows. The three axes are derived, never set."""
+    """Everything an order shows. Fulfillment is derived from units; the rest is as facts said."""
 
     placed: capture.OrderPlaced
     created_at: datetime
