@@ -9,6 +9,7 @@ import pytest
 from waybill import home as homes
 from waybill.audit import outside, quiet, tracks
 from waybill.ledger import Ledger, Polled, Posted, read
+from waybill.testing import story
 from waybill_events import fulfillment
 from waybill_runtime.stored import Job, StreamWrite
 from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
@@ -57,6 +58,22 @@ async def test_without_an_address_nothing_is_had(system: Addresses) -> None:
             await tracks.shown(system, http, {"ord_1": "t1"})  # type: ignore[arg-type]  # as above
         with pytest.raises(outside.NotHad, match="MAIL_URL is not set"):
             await outside.mail(system, http)  # type: ignore[arg-type]  # as above
+
+
+async def test_of_the_gateways_entries_is_kept_what_the_sums_are_made_of(
+    system: Addresses,
+) -> None:
+    """What a capture let go of among it: else it would look held for ever."""
+    system.values["GATEWAY_URL"] = "http://g"
+    told = {**story.entry(1, "capture", "ga_1", "shp_1-1"), "released_minor": 400}
+
+    def page(request: httpx.Request) -> httpx.Response:
+        first = request.url.params["after"] == "0"
+        return httpx.Response(200, json={"entries": [told] if first else []})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(page)) as http:
+        (entry,) = await outside.gateway(system, http)  # type: ignore[arg-type]  # as above
+    assert entry == {**told, "currency": None}
 
 
 async def test_of_many_orders_a_sample_is_asked_for_evenly(

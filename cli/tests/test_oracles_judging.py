@@ -47,6 +47,12 @@ def test_an_order_in_a_warehouse_may_take_its_time() -> None:
     assert judged(kept)["I7"].looked_at["orders that wait for somebody outside"] == 1
 
 
+def test_an_order_that_costs_nothing_is_authorised_by_nobody_and_breaks_nothing() -> None:
+    found = judged(story.free(CLEAN))
+    assert {name: f.violations for name, f in found.items() if f.violations} == {}
+    assert found["I4"].looked_at["authorisations in the log"] == 2
+
+
 def refunded(*parts_minor: int) -> Evidence:
     """`ord_1`, completed, then given back in parts; the customer is told of each."""
     found, ledger = CLEAN, list(CLEAN.gateway or ())

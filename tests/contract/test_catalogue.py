@@ -2,16 +2,20 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from waybill.simulation import system
 from waybill_events import capture, fulfillment, inventory, notification, payment, schemas
 from waybill_events.catalogue import CATALOGUE, SUBSCRIPTIONS, TOPICS, Entry
 from waybill_events.event import Event
+from waybill_runtime.service import Service
+from waybill_runtime.testing.seeded_loop import SeededLoop
+from waybill_runtime.testing.world import World
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {path.parent.name for path in ROOT.glob("services/*/pyproject.toml")}
@@ -61,6 +65,44 @@ def test_a_topic_is_known_and_everyone_named_is_a_service_that_reads_it(entry: E
     assert entry.producer in SERVICES
     for consumer in schemas.consumers(entry):
         assert entry.topic in SUBSCRIPTIONS[consumer]
+
+
+@pytest.fixture(scope="module")
+def heard() -> Mapping[str, set[str]]:
+    """The types of others that each service takes up, for its handler or a view of its own."""
+    loop = SeededLoop.of(1)
+
+    async def told() -> Mapping[str, set[str]]:
+        world = World()
+        whole = system.make(world, loop)
+        found = {}
+        for name in SERVICES:
+            on = world.infrastructure(name)
+            service = Service(system.COMPOSE[name](whole, on, whole.outside), on)
+            found[name] = {type_ for type_ in service.handles if CATALOGUE[type_].producer != name}
+            await service.blueprint.close()
+        return found
+
+    return loop.run(told())
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES - {"tracking"}))
+def test_a_service_takes_up_exactly_what_the_catalogue_names_it_for(
+    heard: Mapping[str, set[str]], service: str
+) -> None:
+    named = {type_ for type_, entry in CATALOGUE.items() if service in entry.consumers}
+    assert named == heard[service]
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES - {"tracking"}))
+def test_a_services_card_lists_what_it_listens_to(
+    heard: Mapping[str, set[str]], service: str
+) -> None:
+    card = (ROOT / "services" / service / "README.md").read_text()
+    section = card.partition("## Listens")[2].partition("\n## ")[0]
+    names = {entry.model.__name__ for entry in CATALOGUE.values()}
+    told = set(re.findall(r"\w+", section)) & names
+    assert told == {CATALOGUE[type_].model.__name__ for type_ in heard[service]}
 
 
 def test_topics_and_subscriptions_name_only_services_and_topics() -> None:

@@ -363,3 +363,16 @@ def test_a_planted_violation_is_caught(rule: Rule, name: str, text: str, tree: P
 def test_every_rule_has_a_planted_violation() -> None:
     marks = test_a_planted_violation_is_caught.pytestmark  # type: ignore[attr-defined]
     assert {case[0] for case in marks[0].args[1]} == set(RULES)
+
+
+def test_make_help_tells_of_every_target_that_has_a_text() -> None:
+    written = re.findall(r"^([^\s:#]+):.*?## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    help_ = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert [line.split()[0] for line in help_.stdout.splitlines()] == written

@@ -65,6 +65,8 @@ def _fulfillment(told: Told, on: Infrastructure, hook: Hook) -> Blueprint:
     settings = fulfillment.settings.Settings(
         **_shared(told),
         carrier_webhook_secret=told.secret,
+        capture_url=told.urls["capture"],
+        capture_key=told.key,
         accept_s=1,
         label_grace_s=0,
         track_poll_s=0.3,

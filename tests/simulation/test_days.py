@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 
-from waybill.simulation import faults, runs
+from waybill.simulation import faults, runs, storefront
 from waybill.simulation.day import simulate
 from waybill.simulation.shared import Compositions
 from waybill.simulation.system import compose_here
@@ -52,6 +53,18 @@ def test_the_same_seed_gives_the_same_day_in_another_process(hash_seed: str) -> 
         check=True,
     )
     assert f"trace {simulate(11, orders=2).trace[:16]}" in told.stdout
+
+
+def test_orders_that_cost_nothing_go_all_the_way_past_the_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storefront, "FREE", 1.0)
+    day = simulate(3, orders=8, faults=0)
+    assert list(day.violations) == []
+    assert Counter(day.statuses.values())["completed"] >= 4
+    money = next(finding for finding in day.findings if finding.guarantee == "I4")
+    assert money.looked_at["authorisations in the log"] >= 4
+    assert "entries in the gateway's ledger" not in money.looked_at
 
 
 def test_another_seed_gives_another_day() -> None:

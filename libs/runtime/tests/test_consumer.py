@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
@@ -114,6 +115,45 @@ def test_a_zombie_applies_nothing_after_another_has_taken_over() -> None:
         await zombie.take([delivery(event("s", 2), 1)])
         assert old.applied == []
         assert new.applied == ["s@1"]
+
+    simulate(1, main())
+
+
+OUTCOMES = ("applied", "noted", "duplicate", "parked", "fenced")
+
+
+def counted() -> dict[str, float]:
+    return {
+        outcome: REGISTRY.get_sample_value("waybill_consumed_total", {"outcome": outcome}) or 0.0
+        for outcome in OUTCOMES
+    }
+
+
+def test_each_delivery_is_counted_once_under_what_became_of_it() -> None:
+    async def main() -> None:
+        world = World()
+        first, second = (world.infrastructure("db", node) for node in ("one", "two"))
+        old, new = consumer(first, Seen()), consumer(second, Seen())
+        batch = [delivery(event("s", 1), 0), delivery(event("s", 2), 1)]
+        again = delivery(event("s", 2), 2)
+        steps: list[tuple[EventConsumer, list[Delivery], dict[str, float]]] = [
+            (old, batch, {"applied": 2}),
+            (old, batch, {"duplicate": 2}),
+            (old, [batch[1], again], {"duplicate": 2}),
+            (new, [batch[0], delivery(event("s", 3), 3)], {"duplicate": 1, "applied": 1}),
+            (old, [delivery(event("s", 4), 4)], {"fenced": 1}),
+        ]
+        await old.assigned([batch[0].partition])
+        for member, deliveries, became in steps:
+            if member is new:
+                await new.assigned([batch[0].partition])
+            before = counted()
+            await member.take(deliveries)
+            after = counted()
+            assert {name: after[name] - before[name] for name in OUTCOMES} == {
+                **dict.fromkeys(OUTCOMES, 0),
+                **became,
+            }
 
     simulate(1, main())
 

@@ -292,6 +292,14 @@ def test_goods_that_left_unpaid_keep_the_order_open_and_say_so() -> None:
     confirmed.after(ship()).when(refused).then(money("failed"))
 
 
+def test_what_nobody_paid_for_stays_failed_when_the_rest_is_let_go_of() -> None:
+    refused = commands.NoteMoney(payment_id="pay_x", status="failed")
+    voided = commands.NoteMoney(payment_id="pay_x", status="voided")
+    history = confirmed.after(ship(), refused)
+    history.when(voided).then(money("failed", authorized=0))
+    history.when(captured(1000)).then(money("failed", captured=1000))
+
+
 def test_released_and_refunded_money_is_noted_after_the_end() -> None:
     voided = commands.NoteMoney(payment_id="pay_x", status="voided")
     ended = confirmed.after(lose(6), commands.NoteNotReserved(shortages=()))

@@ -14,7 +14,6 @@ from fulfillment.testing.running import (
     resourced,
 )
 from waybill_events import capture
-from waybill_events.catalogue import CATALOGUE
 from waybill_events.event import Event
 from waybill_events.fulfillment import FulfillmentLine
 
@@ -60,7 +59,3 @@ def test_a_cancellation_asks_and_an_ended_order_says_so_for_good() -> None:
 def test_what_means_nothing_here_is_left_alone() -> None:
     erased = capture.RecipientErased(recipient_ref="rcp_x", order_id=ORDER)
     assert reactor.react(erased, event_id="evt-1", accept_by=ACCEPT_BY) == []
-
-
-def test_every_type_that_is_handled_names_fulfillment_as_its_consumer() -> None:
-    assert all("fulfillment" in CATALOGUE[type_].consumers for type_ in reactor.HANDLES)

@@ -42,11 +42,6 @@ def test_an_example_is_told_through_its_templates_channels_or_not_at_all(path: P
     )
 
 
-def test_it_hears_of_every_type_that_the_catalogue_says_it_acts_on() -> None:
-    for type_ in reactor.HANDLES:
-        assert "notification" in CATALOGUE[type_].consumers, type_
-
-
 def test_channels_are_what_the_settings_say() -> None:
     path = next(path for path in CASES if path.parent.name == "fulfillment.shipment_dispatched.v1")
     envelope, event = read(path)

@@ -6,6 +6,8 @@ import pytest
 
 from payment import calls
 from payment.calls import Call
+from waybill_events import payment
+from waybill_runtime.testing.world import recorded
 
 ASKED = datetime(2026, 1, 1, tzinfo=UTC)
 MOMENT = timedelta(seconds=1)
@@ -57,3 +59,26 @@ def test_not_found_proves_nothing_while_the_last_try_may_still_arrive(
     age: timedelta, step: str
 ) -> None:
     assert calls.after_not_found(call(), now=ASKED + age) == step
+
+
+@pytest.mark.parametrize(
+    ("attempt", "tries", "pause_s"), [(1, 1, 0), (2, 2, 2), (3, 3, 4), (8, 1, 0), (8, 2, 2)]
+)
+def test_the_pause_before_an_authorisation_goes_by_its_own_tries(
+    attempt: int, tries: int, pause_s: float
+) -> None:
+    event = payment.AuthorizationRequested(
+        payment_id="pay_x",
+        order_id="ord_x",
+        amount_minor=2025,
+        currency="GBP",
+        token="tok",
+        idempotency_key=f"ord_x:authorize:{attempt}",
+        attempt=attempt,
+        declined_code=None if tries == 1 else "try_again_later",
+        tries=tries,
+    )
+    row = recorded(event, stream="default/payment/ord_x", version=3, topic="payments", key="ord_x")
+    asked = calls.requested(row, event)
+    assert asked is not None
+    assert asked[1] == pause_s

@@ -125,6 +125,22 @@ def test_a_late_verdict_on_an_old_key_changes_nothing() -> None:
     tried.when(held_under(AUTH_1)).then_nothing()
 
 
+def test_an_authorisation_asked_for_anew_begins_with_its_first_try() -> None:
+    """However many attempts the payment has used up: it waits no longer for that."""
+    first, second, third, fourth = (f"ord_x:authorize:{number}" for number in range(1, 5))
+    expired = commands.ExpireAuthorization(authorization_id=f"ga:{third}", now=EXPIRES_AT)
+    history = requested.after(
+        declined(first, retryable=True),
+        declined(second, retryable=True),
+        held_under(third),
+        expired,
+    )
+    events = history.when(declined(fourth, retryable=True)).events
+    event = only(payment.AuthorizationRequested, list(events))
+    assert isinstance(event, payment.AuthorizationRequested)
+    assert (event.attempt, event.tries) == (5, 2)
+
+
 def test_retries_of_an_authorisation_end() -> None:
     spec = requested
     for number in (1, 2):

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pytest
 import uvicorn
@@ -34,10 +35,11 @@ OPTIONS = ledger.Options(hang_s=30, pending_s=0.2, expires_fast_s=EXPIRES_FAST_S
 
 @dataclass
 class Rig:
-    """A gateway, and a way to let its short-lived authorisations expire."""
+    """A gateway, a way to let its short-lived authorisations expire, and what it wrote down."""
 
     gateway: PaymentGateway
     let_expire: Callable[[], Awaitable[None]]
+    ledger: Callable[[], Sequence[Mapping[str, Any]]]
 
 
 @contextlib.asynccontextmanager
@@ -67,12 +69,13 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         async def skip() -> None:
             clock.skew_s += 4
 
-        yield Rig(MemoryGateway(clock), skip)
+        memory = MemoryGateway(clock)
+        yield Rig(memory, skip, lambda: [asdict(entry) for entry in memory.ledger])
         return
     core = ledger.Gateway(MemoryJournal(), OPTIONS)
     async with sandbox(core) as url:
         http = HttpGateway(url, "key", timeout_s=0.3)
-        yield Rig(http, lambda: asyncio.sleep(EXPIRES_FAST_S + 0.1))
+        yield Rig(http, lambda: asyncio.sleep(EXPIRES_FAST_S + 0.1), lambda: core.entries(0, 100))
         await http.close()
 
 
@@ -172,6 +175,18 @@ async def test_a_final_capture_lets_go_of_the_rest(gateway: PaymentGateway) -> N
     id_ = await held(gateway)
     assert await capture(gateway, "c1", id_, amount_minor=600, final=True) == Done()
     assert isinstance(await capture(gateway, "c2", id_, amount_minor=1), Declined)
+
+
+@pytest.mark.parametrize(("final", "released_minor"), [(True, 400), (False, 0)])
+async def test_the_ledger_tells_what_a_capture_let_go_of(
+    rig: Rig, *, final: bool, released_minor: int
+) -> None:
+    """An auditor adds it up: what is neither captured nor let go of is held."""
+    id_ = await held(rig.gateway)
+    await capture(rig.gateway, "c1", id_, amount_minor=600, final=final)
+    entry = rig.ledger()[-1]
+    assert (entry["operation"], entry["amount_minor"]) == ("capture", 600)
+    assert entry["released_minor"] == released_minor
 
 
 async def test_a_void_lets_go_and_only_once(gateway: PaymentGateway) -> None:

@@ -113,11 +113,6 @@ def test_a_shipment_that_left_takes_its_own_lines_money() -> None:
     assert meant(left) == commands.CaptureShipment(shipment_id="shp_x-1", lines=LINES)
 
 
-def test_it_handles_exactly_what_the_catalogue_says_it_listens_to() -> None:
-    listens = {type_ for type_, entry in CATALOGUE.items() if "payment" in entry.consumers}
-    assert listens == reactor.HANDLES
-
-
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_example_means_one_command_or_none(path: Path) -> None:
     data = json.loads(path.read_text(encoding="utf-8"))["data"]

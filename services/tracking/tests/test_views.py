@@ -269,6 +269,7 @@ REJECTED = {"detail": "", "shortages": ()}
         ),
         ([CONFIRMED, paid(captured=0, status="abandoned")], "confirmed", "none", None),
         ([CONFIRMED, paid(captured=100)], "confirmed", "partially_captured", None),
+        ([CONFIRMED, paid(captured=100, status="failed")], "confirmed", "failed", None),
         ([CONFIRMED, paid(captured=2125)], "confirmed", "captured", None),
         ([CONFIRMED, paid(captured=2125, refunded=1)], "confirmed", "partially_refunded", None),
         ([CONFIRMED, paid(captured=2125, refunded=2125)], "confirmed", "refunded", None),

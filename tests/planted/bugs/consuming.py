@@ -44,7 +44,7 @@ def offset_committed_before_effect() -> Iterator[Edit]:
 
     async def apply(self: EventConsumer, batch: Sequence[Delivery]) -> None:
         async with self._store.transaction() as transaction:
-            fresh = await self._fence(transaction, batch)
+            fresh, _ = await self._fence(transaction, batch)
         if not fresh:
             return
         async with self._store.transaction() as transaction:
@@ -62,7 +62,8 @@ def inbox_outside_tx() -> Iterator[Edit]:
             order = await self._sort(transaction, batch)
             await transaction.inbox.mark(self._name, order.marks)
         async with self._store.transaction() as transaction:
-            if await self._fence(transaction, batch):
+            fresh, _ = await self._fence(transaction, batch)
+            if fresh:
                 await _decide(self, transaction, order, marks=False)
 
     yield Edit(EventConsumer, "_apply", apply)
@@ -120,7 +121,8 @@ def skip_poison_instead_of_park() -> Iterator[Edit]:
     async def park(self: EventConsumer, delivery: Delivery, reason: str) -> None:
         consumers.log.error("skipped", reason=reason, partition=delivery.partition)
         async with self._store.transaction() as transaction:
-            if await self._fence(transaction, [delivery]):
+            fresh, _ = await self._fence(transaction, [delivery])
+            if fresh:
                 with suppress(Poison):
                     event = self._open(delivery)
                     await transaction.inbox.mark(self._name, {event.stream: event.version})
@@ -134,7 +136,8 @@ def park_one_event_not_the_key() -> Iterator[Edit]:
 
     async def park(self: EventConsumer, delivery: Delivery, reason: str) -> None:
         async with self._store.transaction() as transaction:
-            if await self._fence(transaction, [delivery]):
+            fresh, _ = await self._fence(transaction, [delivery])
+            if fresh:
                 aside = self._aside(delivery, delivery.message.key, reason)
                 await transaction.parking.park(self._name, [aside])
                 with suppress(Poison):

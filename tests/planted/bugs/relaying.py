@@ -35,7 +35,7 @@ def publish_before_commit() -> Iterator[Edit]:
 
     async def apply(self: EventConsumer, batch: Sequence[Delivery]) -> None:
         async with self._store.transaction() as transaction:
-            fresh = await self._fence(transaction, batch)
+            fresh, _ = await self._fence(transaction, batch)
             if not fresh:
                 return
             order = await self._sort(transaction, fresh)

@@ -31,7 +31,8 @@ def i4_no_double_charge(evidence: Evidence) -> Finding:
     _authorised_as_told(evidence, finding)
     if evidence.require_settled:
         _known_to_the_log(evidence, finding)
-    for order_id, count in Counter(_live_authorisations(evidence).values()).items():
+    holders = Counter(order_id for order_id, _ in _live_authorisations(evidence).values())
+    for order_id, count in holders.items():
         if count > 1:
             finding.violations.append(f"{order_id} holds {count} authorisations at once")
     return finding
@@ -52,6 +53,7 @@ def _within_its_bounds(ledger: Sequence[Json], finding: Finding) -> None:
             finding.violations.append(f"the gateway did {key} at {done[key]} and at {number}")
         at = sums[entry["authorization_id"]]
         at[entry["operation"]] += entry["amount_minor"]
+        at["void"] += _released_minor(entry)
         if at["capture"] + at["void"] > at["authorize"] or at["refund"] > at["capture"]:
             finding.violations.append(f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}")
 
@@ -84,16 +86,25 @@ def _made_once_and_as_told(
 
 
 def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
-    """What the log says was authorised, the gateway did authorise, for that order and that sum."""
+    """What the log says was authorised, the gateway did authorise, for that order and that sum.
+
+    For nothing, nobody is asked: such an authorisation is the log's alone.
+    """
     made = {
         entry["authorization_id"]: (entry["reference"], entry["amount_minor"])
         for entry in _approved(evidence, "authorize")
     }
+    asked = {entry["authorization_id"] for entry in evidence.gateway or ()}
     for fact in evidence.of("payment.payment_authorized"):
         finding.looked("authorisations in the log")
         id_ = fact.data["authorization_id"]
         told = (fact.data["order_id"], fact.data["amount_minor"])
-        if made.get(id_) != told:
+        if not told[1]:
+            if id_ in asked:
+                finding.violations.append(
+                    f"the log says {told} for {id_}, yet the gateway knows it"
+                )
+        elif made.get(id_) != told:
             finding.violations.append(f"the log says {told} for {id_}, the gateway {made.get(id_)}")
 
 
@@ -128,19 +139,30 @@ def _is_currency_of(entry: Json, order: Fact) -> bool:
     return told is None or entry.get("currency") in (None, told)
 
 
-def _live_authorisations(evidence: Evidence) -> Mapping[str, str]:
-    """The order of each approved authorisation not voided, not captured, and not expired."""
-    live: dict[str, str] = {}
+def _live_authorisations(evidence: Evidence) -> Mapping[str, tuple[str, int]]:
+    """Each authorisation that still holds money, not expired: its order, and how much is open.
+
+    Open is what was authorised and neither captured, nor released with a capture, nor voided: a
+    capture of a part leaves the rest held.
+    """
+    held: dict[str, tuple[str, int]] = {}
     for entry in evidence.gateway or ():
+        id_, amount_minor = entry["authorization_id"], entry["amount_minor"]
         if entry["outcome"] != "approved":
             continue
         if entry["operation"] == "authorize":
             expires_at = entry.get("expires_at")
             if expires_at is None or expires_at > evidence.at.isoformat():
-                live[entry["authorization_id"]] = entry["reference"]
-        elif entry["operation"] in ("void", "capture"):
-            live.pop(entry["authorization_id"], None)
-    return live
+                held[id_] = (entry["reference"], amount_minor)
+        elif entry["operation"] in ("void", "capture") and id_ in held:
+            order_id, open_minor = held[id_]
+            held[id_] = (order_id, open_minor - amount_minor - _released_minor(entry))
+    return {id_: found for id_, found in held.items() if found[1] > 0}
+
+
+def _released_minor(entry: Json) -> int:
+    """What a final capture let go of; the gateway says it of captures alone."""
+    return entry.get("released_minor") or 0
 
 
 def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
@@ -174,8 +196,8 @@ def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
                 )
     if evidence.require_settled:
         finding.violations += [
-            f"{order_id} is {ended[order_id]}: the gateway still holds {id_}"
-            for id_, order_id in _live_authorisations(evidence).items()
+            f"{order_id} is {ended[order_id]}: the gateway still holds {id_}, {open_minor} of it"
+            for id_, (order_id, open_minor) in _live_authorisations(evidence).items()
             if order_id in ended
         ]
     finding.looked("gateway authorisations", len(owner))

@@ -22,7 +22,7 @@ OURS = ("capture", "inventory", "payment", "fulfillment", "notification", "track
 
 _GATEWAY = (
     *("seq", "operation", "outcome", "idempotency_key", "reference", "authorization_id"),
-    *("amount_minor", "currency", "expires_at"),
+    *("amount_minor", "released_minor", "currency", "expires_at"),
 )
 _CARRIER = ("seq", "operation", "outcome", "reference", "shipment_id")
 _MAIL = ("seq", "channel", "message_id")

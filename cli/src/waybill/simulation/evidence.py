@@ -131,6 +131,7 @@ def _gateway(system: System) -> list[dict[str, object]]:
             "idempotency_key": entry.idempotency_key,
             "reference": entry.reference,
             "amount_minor": entry.amount_minor,
+            "released_minor": entry.released_minor,
             "authorization_id": entry.authorization_id,
         }
         for number, entry in enumerate(system.outside.gateway.ledger, start=1)

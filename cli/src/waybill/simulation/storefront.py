@@ -36,14 +36,23 @@ PERSON = {
     "country_code": "GB",
 }
 TIMEOUT_S = 5.0
+FREE = 0.1
+"""Orders that cost nothing: samples, goodwill."""
 CANCELS = 0.15
 LOOKS = 0.3
 
 
 def order(number: int, dice: random.Random) -> dict[str, object]:
     """A body to post. Every other order has a reference of the shop's own, which must be unique."""
+    is_free = dice.random() < FREE
+    price_minor, shipping_minor = (0, 0) if is_free else (250, 495)
     lines = [
-        {"sku": sku, "name": sku.title(), "quantity": dice.randint(1, 3), "unit_price_minor": 250}
+        {
+            "sku": sku,
+            "name": sku.title(),
+            "quantity": dice.randint(1, 3),
+            "unit_price_minor": price_minor,
+        }
         for sku in dice.sample(tuple(SHELVES["main"]), dice.randint(1, 2))
     ]
     body: dict[str, object] = {
@@ -51,7 +60,7 @@ def order(number: int, dice: random.Random) -> dict[str, object]:
         "customer": {"email": "buyer@example.com", "phone": "+442079460000"},
         "shipping_address": PERSON,
         "lines": lines,
-        "shipping": {"option": "standard", "price_minor": 495},
+        "shipping": {"option": "standard", "price_minor": shipping_minor},
         "payment": {"method": "card", "token": dice.choice(TOKENS)},
         "allow_partial": dice.random() < 0.3,
     }

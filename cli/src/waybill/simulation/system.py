@@ -290,6 +290,7 @@ def _fulfillment(on: Infrastructure, outside: Outside, vaults: Vaults) -> Bluepr
         **_shared(),
         carrier_webhook_secret=SecretStr(CALLBACK_SECRET),
         capture_url="http://capture",
+        capture_key=SecretStr(KEY),
         track_poll_s=1.0,
         track_poll_s_max=5.0,
     )

@@ -1,6 +1,7 @@
 """Lies about orders, stock, money and parcels (I1 to I7, I15)."""
 
 from dataclasses import replace
+from typing import Any
 
 from waybill.audit.evidence import Evidence
 from waybill.ledger import Posted
@@ -107,6 +108,13 @@ def a_parcel_left_and_the_books_do_not_know() -> Evidence:
 # --- I4 -----------------------------------------------------------------------------------
 
 
+def _authorised_for_more(*more: dict[str, Any]) -> Evidence:
+    """400 more than its 600 are held for `ord_1`, in the log and at the gateway."""
+    ledger = [dict(one) for one in gateway(*more).gateway or ()]
+    ledger[0]["amount_minor"] = 1000
+    return replace(story.changed(CLEAN, "e4", amount_minor=1000), gateway=ledger)
+
+
 @lie("I4", "2 captures of shp_1-1")
 def a_shipment_was_captured_twice() -> Evidence:
     return gateway(story.entry(5, "capture", "ga_1", "shp_1-1", 0))
@@ -146,6 +154,19 @@ def two_authorisations_stand_at_once() -> Evidence:
     return gateway(story.entry(6, "authorize", "ga_3", "ord_2"), less="void")
 
 
+@lie("I4", "ord_1 holds 2 authorisations", "I5")
+def a_second_authorisation_stands_beside_the_rest_of_the_first() -> Evidence:
+    """A part of the first was captured; what is left of it is held still."""
+    return _authorised_for_more(story.entry(5, "authorize", "ga_3", "ord_1"))
+
+
+@lie("I4", "ga_1 at 4: {'authorize': 600, 'void': 1, 'capture': 600")
+def a_capture_let_go_of_more_than_was_held() -> Evidence:
+    ledger = [dict(one) for one in CLEAN.gateway or ()]
+    ledger[3]["released_minor"] = 1
+    return replace(CLEAN, gateway=ledger)
+
+
 @lie("I4", "the gateway's entry 5 is a authorize for ord_9, which is in no log")
 def the_gateway_charges_an_order_of_nobody() -> Evidence:
     return gateway(story.entry(5, "authorize", "ga_9", "ord_9"))
@@ -176,6 +197,18 @@ def an_authorisation_is_of_another_order() -> Evidence:
     ledger = [dict(one) for one in CLEAN.gateway or ()]
     ledger[1]["reference"] = "ord_1"
     return replace(CLEAN, gateway=ledger)
+
+
+@lie("I4", "('ord_1', 0) for free:ord_1, yet the gateway knows it")
+def the_gateway_was_asked_for_nothing() -> Evidence:
+    found = story.free(CLEAN)
+    return replace(
+        found,
+        gateway=[
+            *(found.gateway or ()),
+            {**story.entry(3, "authorize", "free:ord_1", "ord_1", 0), "outcome": "declined"},
+        ],
+    )
 
 
 @lie("I4", "ord_1 was charged in USD")
@@ -209,6 +242,12 @@ def cancelled_and_captured() -> Evidence:
 @lie("I5", "ord_2 is cancelled: the gateway still holds ga_2")
 def cancelled_and_still_held() -> Evidence:
     return gateway(less="void")
+
+
+@lie("I5", "ord_1 is completed: the gateway still holds ga_1, 400 of it")
+def a_part_was_captured_and_the_rest_is_still_held() -> Evidence:
+    """All that was shipped is paid; what did not come was never let go of."""
+    return _authorised_for_more()
 
 
 @lie("I5", "the gateway captured 600, 100 were shipped", "I3")

@@ -204,6 +204,7 @@ def entry(
         "reference": reference,
         "idempotency_key": f"{operation}-{seq}",
         "amount_minor": amount_minor,
+        "released_minor": None,
         "expires_at": None,
     }
 
@@ -288,6 +289,18 @@ def with_refund(
     )  # fmt: skip
     given = refunded(f"e{second + 1}", "ord_1", version + 1, refund_id, amount_minor)
     return told(plus(evidence, asked), given)
+
+
+def free(evidence: Evidence) -> Evidence:
+    """The same story, but `ord_1` costs nothing: the gateway never hears of it."""
+    line = {"line_id": "ln_1", "sku": "A", "quantity": 1, "unit_price_minor": 0}
+    shipping = {"option": "standard", "price_minor": 0}
+    found = with_events(evidence, [e for e in evidence.events if e.event_id != "e10"])
+    found = changed(found, "e2", lines=[line], shipping=shipping, total_minor=0)
+    found = changed(found, "e4", authorization_id="free:ord_1", amount_minor=0)
+    others = [one for one in evidence.gateway or () if one["authorization_id"] != "ga_1"]
+    ledger = [{**one, "seq": seq} for seq, one in enumerate(others, start=1)]
+    return replace(found, gateway=ledger)
 
 
 def changed(evidence: Evidence, id_: str, **data: Any) -> Evidence:

@@ -180,6 +180,22 @@ class OrderPaymentRecorded(Event):
     refunded_minor: AmountMinor
 
 
+def payment_status(recorded: OrderPaymentRecorded) -> str:
+    """One word for an order's money: what failed comes first, then what was given back.
+
+    `none`: nothing was ever held.
+    """
+    captured_minor, refunded_minor = recorded.captured_minor, recorded.refunded_minor
+    if recorded.status == "failed":
+        return "failed"
+    if refunded_minor:
+        return "refunded" if refunded_minor >= captured_minor else "partially_refunded"
+    if captured_minor:
+        is_whole = captured_minor >= recorded.authorized_minor
+        return "captured" if is_whole else "partially_captured"
+    return "none" if recorded.status == "abandoned" else recorded.status
+
+
 class LineProgress(Shape):
     """How far one line has come, in units so far."""
 

@@ -32,8 +32,9 @@ SUBSCRIPTIONS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event type: its model, its topic, and the services that act on it.
+    """One event type: its model, its topic, and the other services that act on it or list it.
 
+    Whoever says it knows it, and is not named: own topics feed list views and the warehouse feed.
     `tracking` shows every event of an order in its timeline and is named nowhere.
     """
 
@@ -96,25 +97,25 @@ _ENTRIES = (
     Entry(payment.RefundRequested, "payments"),
     Entry(payment.PaymentRefunded, "payments", ("capture", "notification")),
     Entry(payment.RefundFailed, "payments"),
-    Entry(fulfillment.FulfillmentOrderCreated, "fulfillment", ("fulfillment",)),
-    Entry(fulfillment.FulfillmentAccepted, "fulfillment", ("fulfillment",)),
-    Entry(fulfillment.FulfillmentRejected, "fulfillment", ("inventory", "fulfillment")),
-    Entry(fulfillment.ItemsPicked, "fulfillment", ("fulfillment",)),
-    Entry(fulfillment.ShortPicked, "fulfillment", ("capture", "inventory", "fulfillment")),
-    Entry(fulfillment.PackagesPacked, "fulfillment", ("fulfillment",)),
-    Entry(fulfillment.LabelRequested, "fulfillment", ("fulfillment",)),
-    Entry(fulfillment.LabelFailed, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.FulfillmentOrderCreated, "fulfillment"),
+    Entry(fulfillment.FulfillmentAccepted, "fulfillment"),
+    Entry(fulfillment.FulfillmentRejected, "fulfillment", ("inventory",)),
+    Entry(fulfillment.ItemsPicked, "fulfillment"),
+    Entry(fulfillment.ShortPicked, "fulfillment", ("capture", "inventory")),
+    Entry(fulfillment.PackagesPacked, "fulfillment"),
+    Entry(fulfillment.LabelRequested, "fulfillment"),
+    Entry(fulfillment.LabelFailed, "fulfillment"),
     Entry(
         fulfillment.ShipmentDispatched,
         "fulfillment",
-        ("capture", "inventory", "payment", "fulfillment", "notification"),
+        ("capture", "inventory", "payment", "notification"),
     ),
-    Entry(fulfillment.TrackingUpdated, "fulfillment", ("fulfillment",)),
-    Entry(fulfillment.ShipmentDelivered, "fulfillment", ("capture", "fulfillment", "notification")),
-    Entry(fulfillment.FulfillmentCancellationRequested, "fulfillment", ("fulfillment",)),
-    Entry(fulfillment.FulfillmentCancelled, "fulfillment", ("capture", "inventory", "fulfillment")),
-    Entry(fulfillment.FulfillmentCancellationRefused, "fulfillment", ("capture", "fulfillment")),
-    Entry(fulfillment.DeadlineMissed, "fulfillment", ("fulfillment",)),
+    Entry(fulfillment.TrackingUpdated, "fulfillment"),
+    Entry(fulfillment.ShipmentDelivered, "fulfillment", ("capture", "notification")),
+    Entry(fulfillment.FulfillmentCancellationRequested, "fulfillment"),
+    Entry(fulfillment.FulfillmentCancelled, "fulfillment", ("capture", "inventory")),
+    Entry(fulfillment.FulfillmentCancellationRefused, "fulfillment", ("capture",)),
+    Entry(fulfillment.DeadlineMissed, "fulfillment"),
     Entry(notification.NotificationDecided, "notifications"),
     Entry(notification.NotificationSent, "notifications"),
     Entry(notification.NotificationFailed, "notifications"),

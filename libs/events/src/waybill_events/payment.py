@@ -77,6 +77,7 @@ class AuthorizationRequested(Event):
     """The gateway is about to be asked to authorise, under this key.
 
     A later attempt has a new key; `declined_code` is what the one before was declined with.
+    `attempt` counts all of a payment, `tries` those for this authorisation, this one among them.
     """
 
     TYPE: ClassVar[str] = "payment.authorization_requested.v1"
@@ -88,6 +89,7 @@ class AuthorizationRequested(Event):
     idempotency_key: Id
     attempt: Attempt = 1
     declined_code: Id | None = None
+    tries: Attempt = 1
 
 
 class PaymentAuthorized(Event):

@@ -32,7 +32,7 @@ def key_field(entry: Entry) -> str:
 
 
 def consumers(entry: Entry) -> tuple[str, ...]:
-    """The services that a breaking change of this event breaks; `tracking` shows all it reads."""
+    """Whom a breaking change breaks beside its producer; `tracking` shows all it reads."""
     shown = ("tracking",) if entry.topic in SUBSCRIPTIONS["tracking"] else ()
     return (*entry.consumers, *shown)
 

@@ -1,4 +1,4 @@
-"""The only place that reads a clock.
+"""The only place that reads a clock, but for shells that wait by the event loop's own.
 
 Rules never ask for the time: it arrives on the command. Shells ask a Clock. Sleeping goes through
 the event loop (`asyncio.sleep`), so a loop with virtual time moves everything at once.

@@ -231,10 +231,8 @@ class EventConsumer:
 
     async def _apply(self, batch: Sequence[Delivery]) -> None:
         async with self._store.transaction() as transaction:
-            fresh = await self._fence(transaction, batch)
-            if not fresh:
-                return
-            order = await self._sort(transaction, fresh)
+            fresh, known = await self._fence(transaction, batch)
+            order = await self._sort(transaction, fresh) if fresh else _Sorted()
             for tenant, group in groupby(
                 sorted(order.apply, key=lambda i: i.recorded.tenant), lambda i: i.recorded.tenant
             ):
@@ -245,16 +243,20 @@ class EventConsumer:
                 await transaction.inbox.mark(self._name, order.marks)
             if order.park:
                 await transaction.parking.park(self._name, order.park)
-        metrics.CONSUME_BATCH.observe(len(fresh))
+        if fresh:
+            metrics.CONSUME_BATCH.observe(len(fresh))
         metrics.CONSUMED.labels(outcome="applied").inc(len(order.apply))
         metrics.CONSUMED.labels(outcome="noted").inc(order.noted)
-        metrics.CONSUMED.labels(outcome="duplicate").inc(order.duplicates + len(batch) - len(fresh))
+        metrics.CONSUMED.labels(outcome="duplicate").inc(known + order.duplicates)
         metrics.CONSUMED.labels(outcome="parked").inc(len(order.park))
 
     async def _fence(
         self, transaction: Transaction, batch: Sequence[Delivery]
-    ) -> Sequence[Delivery]:
-        """Move our positions on; answers what is neither known by position nor another's."""
+    ) -> tuple[Sequence[Delivery], int]:
+        """Move our positions on; answers what is new to them, and how many they know.
+
+        What is another's now is neither.
+        """
         moves = {
             delivery.partition: Advance(self._epochs[delivery.partition], delivery.offset + 1)
             for delivery in batch
@@ -265,13 +267,10 @@ class EventConsumer:
             log.warning("fenced off", partition=partition)
             self._epochs.pop(partition, None)
             self._fenced.add(partition)
-        lost = sum(delivery.partition not in before for delivery in batch)
-        metrics.CONSUMED.labels(outcome="fenced").inc(lost)
-        return [
-            delivery
-            for delivery in batch
-            if delivery.partition in before and delivery.offset >= before[delivery.partition]
-        ]
+        ours = [delivery for delivery in batch if delivery.partition in before]
+        metrics.CONSUMED.labels(outcome="fenced").inc(len(batch) - len(ours))
+        fresh = [delivery for delivery in ours if delivery.offset >= before[delivery.partition]]
+        return fresh, len(ours) - len(fresh)
 
     async def _sort(self, transaction: Transaction, batch: Sequence[Delivery]) -> _Sorted:
         """Against the inbox and the parked keys.
@@ -313,7 +312,8 @@ class EventConsumer:
         log.error("parked", key=key, reason=reason, partition=delivery.partition)
 
         async with self._store.transaction() as transaction:
-            if await self._fence(transaction, [delivery]):
+            fresh, _ = await self._fence(transaction, [delivery])
+            if fresh:
                 await transaction.parking.park(self._name, [self._aside(delivery, key, reason)])
                 metrics.CONSUMED.labels(outcome="parked").inc()
 

@@ -215,10 +215,10 @@ class Documents(Protocol):
         ...
 
     async def digest(self, view: str, generation: int) -> tuple[str, int]:
-        """A hash over all keys and bodies of a generation, whatever their order; their number.
+        """A hash over all documents of a generation, whatever their order; their number.
 
-        sha256(tenant, 0, key, 0, body) of each document, as UTF-8 and the body byte for byte,
-        XORed over all tenants, as 64 hex digits: the same from every adapter.
+        Keys, bodies, attributes and index rows of all tenants, as `adapters.digests` tells: the
+        same from every adapter.
         """
         ...
 

@@ -1,8 +1,7 @@
-"""The program that every service is: serve, migrate, keys, openapi."""
+"""The program that every service is: serve, migrate, keys."""
 
 import argparse
 import asyncio
-import json
 import signal
 import socket
 import sys
@@ -49,7 +48,6 @@ def main(name: str, read_settings: Callable[[], S], compose: Compose[S]) -> None
     parser.add_argument("--role", choices=("all", "api", "worker"))
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("migrate", help="bring the database to this release's schema")
-    commands.add_parser("openapi", help="print the OpenAPI document")
     keys = commands.add_parser("keys", help="let API keys in or out")
     keys.add_argument("action", choices=("add", "revoke"))
     keys.add_argument("--name", default="unnamed")
@@ -67,8 +65,6 @@ def main(name: str, read_settings: Callable[[], S], compose: Compose[S]) -> None
                 runner.run(_migrate(settings))
             case "keys":
                 runner.run(_keys(settings, arguments))
-            case "openapi":
-                runner.run(_openapi(settings, compose))
             case _:
                 runner.run(_serve(settings, compose))
 
@@ -130,13 +126,6 @@ async def _keys(settings: ServiceSettings, arguments: argparse.Namespace) -> Non
 def scopes_of(names: Sequence[str]) -> set[str]:
     """Scopes as they are, roles as the scopes they stand for."""
     return {scope for name in names if name for scope in ROLES.get(name, (name,))}
-
-
-async def _openapi(settings: S, compose: Compose[S]) -> None:
-    infrastructure = await connect(settings)
-    ring = KeyRing(infrastructure.store, infrastructure.clock, "")
-    app = Service(compose(settings, infrastructure), infrastructure).app(ring)
-    sys.stdout.write(json.dumps(app.openapi(), indent=2, sort_keys=True) + "\n")
 
 
 async def _serve(settings: S, compose: Compose[S]) -> None:

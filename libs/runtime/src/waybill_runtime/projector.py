@@ -48,7 +48,7 @@ AnyView = View[Any]
 async def project(
     work: Work, view: AnyView, batch: Sequence[Incoming], generation: int | None = None
 ) -> int:
-    """Fold a batch into a view: one read, one write, however many events; answers the keys."""
+    """Fold a batch into a view: one read, one write, however many events; answers how many keys."""
     keyed = [
         (key, incoming)
         for incoming in batch

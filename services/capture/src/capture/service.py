@@ -17,7 +17,7 @@ from waybill_events.identity import suffix, token_hash
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http import conditions
-from waybill_runtime.http.problem import FieldError, Refused
+from waybill_runtime.http.problem import FieldError, Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Answer, ClaimedJob, Document, Job
@@ -309,4 +309,4 @@ def _line(seen: views.OrderSeen, line: views.LineSeen) -> bodies.LineView:
 
 
 def _no_order(order_id: str) -> Refused:
-    return Refused(404, "not-found", f"There is no order {order_id}.")
+    return not_found(f"order {order_id}")

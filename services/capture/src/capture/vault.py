@@ -6,7 +6,7 @@ from waybill_events import capture
 from waybill_events.envelope import StreamId
 from waybill_events.identity import suffix
 from waybill_runtime.decider import Intent
-from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.problem import Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked, Work
@@ -37,7 +37,7 @@ class Vault:
             stream = (await reading.streams.load([name], lock=False))[name]
         if stream.version:
             raise Refused(410, "erased", "This recipient was erased.")
-        raise Refused(404, "not-found", f"There is no recipient {recipient_ref}.")
+        raise not_found(f"recipient {recipient_ref}")
 
     async def erase(
         self, transaction: Transaction, asked: Asked, body: bodies.EraseRecipient

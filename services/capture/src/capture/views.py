@@ -24,7 +24,7 @@ class LineSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderSeen:
-    """Everything an order shows. The three axes are derived, never set."""
+    """Everything an order shows. Fulfillment is derived from units; the rest is as facts said."""
 
     placed: capture.OrderPlaced
     created_at: datetime
@@ -91,23 +91,14 @@ def _see(seen: OrderSeen, event: Event) -> OrderSeen:
             }
             return replace(seen, lines={**seen.lines, **moved})
         case capture.OrderPaymentRecorded():
-            charged = event.captured_minor
-            return replace(seen, payment_status=_payment_status(event), charged_minor=charged)
+            status, charged = capture.payment_status(event), event.captured_minor
+            return replace(seen, payment_status=status, charged_minor=charged)
         case capture.OrderCompleted(captured_minor=charged):
             is_refunded = seen.payment_status in ("refunded", "partially_refunded")
             paid = seen.payment_status if is_refunded else "captured"
             return replace(seen, status="completed", payment_status=paid, charged_minor=charged)
         case _:
             return seen
-
-
-def _payment_status(event: capture.OrderPaymentRecorded) -> str:
-    if event.refunded_minor:
-        return "refunded" if event.refunded_minor >= event.captured_minor else "partially_refunded"
-    if event.captured_minor:
-        fully = event.captured_minor >= event.authorized_minor
-        return "captured" if fully else "partially_captured"
-    return "none" if event.status == "abandoned" else event.status
 
 
 def _cancel(

@@ -26,7 +26,7 @@ from waybill_runtime.http.idempotency import (
     required,
 )
 from waybill_runtime.http.links import SEEN, onwards
-from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.problem import Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
@@ -259,7 +259,7 @@ def callback_router(on: Infrastructure, parcels: Parcels, secret: str) -> APIRou
                 f"ord_{suffix(shipment_id)}", shipment_id, callback_cause(callback_id)
             )
         except UnknownShipment as error:
-            raise Refused(404, "not-found", f"There is no shipment {shipment_id}.") from error
+            raise not_found(f"shipment {shipment_id}") from error
         except NotDispatched as error:
             detail = f"Shipment {shipment_id} is not in our books yet. Send it again in a moment."
             raise Refused(503, "not-dispatched", detail, headers={"Retry-After": "1"}) from error

@@ -16,7 +16,7 @@ from waybill_events.identity import suffix
 from waybill_runtime.consumer import Handler, Incoming
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.http import conditions
-from waybill_runtime.http.problem import FieldError, Refused
+from waybill_runtime.http.problem import FieldError, Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Timer
 from waybill_runtime.recipients import Recipients
@@ -161,4 +161,4 @@ def order_of(fulfillment_order_id: str) -> str:
 
 
 def no_such(id_: str) -> Refused:
-    return Refused(404, "not-found", f"There is no fulfillment order {id_[:80]}.")
+    return not_found(f"fulfillment order {id_[:80]}")

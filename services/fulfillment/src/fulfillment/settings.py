@@ -22,10 +22,8 @@ class Settings(ServiceSettings):
     carrier_callback_url: str = Field(
         "", description="Where the carrier is to send callbacks; empty: where it is set up to."
     )
-    capture_url: str = Field("http://127.0.0.1:8000", description="Where capture's vault answers.")
-    capture_key: SecretStr = Field(
-        SecretStr(""), description="API key with the scope recipients:read at capture."
-    )
+    capture_url: str = Field(description="Where capture's vault answers.")
+    capture_key: SecretStr = Field(description="API key with the scope recipients:read at capture.")
     capture_timeout_s: float = Field(
         3.0, gt=0, le=20, description="Seconds until the vault's answer is given up."
     )

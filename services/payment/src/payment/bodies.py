@@ -69,7 +69,7 @@ _PAYMENT: dict[str, JsonValue] = {
         {
             "operation": "authorize",
             "idempotency_key": "ord_01m84k8yhre00sxe1fx5ygf3kq:authorize:1",
-            "reference": "pay_01m84k8yhre00sxe1fx5ygf3kq",
+            "reference": "ord_01m84k8yhre00sxe1fx5ygf3kq",
             "amount_minor": 2025,
             "status": "approved",
             "code": None,
@@ -99,7 +99,7 @@ class PaymentView(BaseModel):
 
 
 class PaymentList(BaseModel):
-    """The payments of one order: one, or none while no money was asked for."""
+    """The payments of one order: one, or none until the order was heard of."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"data": [_PAYMENT]}]})
 

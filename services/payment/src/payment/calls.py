@@ -72,7 +72,7 @@ def requested(recorded: Recorded, event: Event) -> tuple[Call, float] | None:
                 currency=event.currency,
                 token=event.token,
             )
-            return call, 0.0 if event.declined_code is None else _pause_s(event.attempt)
+            return call, _pause_s(event.tries)
         case payment.CaptureRequested():
             call = Call(
                 operation="capture",
@@ -133,6 +133,6 @@ def _age(call: Call, now: datetime) -> timedelta:
     return now - call.requested_at
 
 
-def _pause_s(attempt: int) -> float:
+def _pause_s(tries: int) -> float:
     """What was declined before may need time: 2 s, 4 s, 8 s, up to an hour."""
-    return min(2.0 ** min(attempt - 1, 16), PAUSE_S_MAX) if attempt > 1 else 0.0
+    return min(2.0 ** min(tries - 1, 16), PAUSE_S_MAX) if tries > 1 else 0.0

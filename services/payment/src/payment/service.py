@@ -24,7 +24,7 @@ from waybill_events.identity import suffix
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http import conditions
-from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.problem import Refused, not_found
 from waybill_runtime.ids import Ids
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Effect, Outcome, backoff_s
@@ -326,4 +326,4 @@ def _order_id(payment_id: str) -> str:
 
 
 def _no_payment(payment_id: str) -> Refused:
-    return Refused(404, "not-found", f"There is no payment {payment_id}.")
+    return not_found(f"payment {payment_id}")

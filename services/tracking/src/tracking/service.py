@@ -4,7 +4,7 @@ import re
 
 from tracking import bodies, views, words
 from waybill_events import identity
-from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.problem import Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
 
 TOKEN_LENGTH_MAX = 200
@@ -50,7 +50,7 @@ class Tracking:
         async with self._on.store.reading() as reading:
             found = await reading.documents.get(tenant, views.TIMELINE.name, [order_id])
         if order_id not in found:
-            raise Refused(404, "not-found", f"There is no order {order_id}.")
+            raise not_found(f"order {order_id}")
         return show_timeline(order_id, views.TIMELINE.model.validate_json(found[order_id].body))
 
 

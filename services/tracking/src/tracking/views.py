@@ -139,7 +139,7 @@ def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
             settled = order.payment if order.payment in _GIVEN_BACK else "captured"
             return {"status": "completed", "payment": settled, "charged_minor": charged}
         case capture.OrderPaymentRecorded(captured_minor=charged):
-            return {"payment": _payment(event), "charged_minor": charged}
+            return {"payment": capture.payment_status(event), "charged_minor": charged}
         case capture.OrderLinesCancelled(lines=parts):
             gone = {part.line_id: part.quantity for part in parts}
             return {"lines": tuple(_less(line, gone) for line in order.lines)}
@@ -166,16 +166,6 @@ def _off(order: OrderPart) -> Mapping[str, object]:
 
 def _less(line: Line, gone: Mapping[str, int]) -> Line:
     return line.model_copy(update={"cancelled": line.cancelled + gone.get(line.line_id, 0)})
-
-
-def _payment(event: capture.OrderPaymentRecorded) -> str:
-    if event.refunded_minor:
-        return "refunded" if event.refunded_minor >= event.captured_minor else "partially_refunded"
-    if event.captured_minor:
-        return (
-            "captured" if event.captured_minor >= event.authorized_minor else "partially_captured"
-        )
-    return "none" if event.status == "abandoned" else event.status
 
 
 _STEPS = {

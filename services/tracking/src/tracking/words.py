@@ -52,6 +52,8 @@ def payment(order: OrderPart) -> str:
         return _PAYMENT["voided"]
     if order.payment == "captured" and any(line.cancelled for line in order.lines):
         return "Paid for what was sent"
+    if order.payment == "failed" and order.charged_minor:
+        return "Paid for a part; the payment for the rest was declined"
     return _PAYMENT.get(order.payment, order.payment.replace("_", " ").capitalize())
 
 

@@ -235,6 +235,9 @@ def _decide_ended(command: commands.Command, state: Ended) -> Sequence[Event]:
 
 
 def _note_money(command: commands.NoteMoney, order_id: str, money: Money) -> Sequence[Event]:
+    """Sums only grow. What failed stays so until money is given back: a rest let go of after a
+    shipment that nobody paid for makes nothing of it paid.
+    """
     sums = replace(
         money,
         payment_id=command.payment_id,
@@ -253,7 +256,8 @@ def _note_money(command: commands.NoteMoney, order_id: str, money: Money) -> Seq
         sums = replace(sums, authorized_minor=sums.captured_minor)
         if sums == money:
             return []
-    return [_payment(order_id, command.status, sums)]
+    fails = sums.failed and command.status != "refunded"
+    return [_payment(order_id, "failed" if fails else command.status, sums)]
 
 
 def _payment(order_id: str, status: MoneyStatus, money: Money) -> OrderPaymentRecorded:

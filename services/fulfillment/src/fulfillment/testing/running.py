@@ -124,6 +124,8 @@ def settings(**more: Any) -> Settings:
         "database_url": SecretStr("unused"),
         "key_pepper": SecretStr("pepper"),
         "carrier_webhook_secret": SecretStr(SECRET),
+        "capture_url": "http://capture",
+        "capture_key": SecretStr("key"),
         "label_grace_s": 10.0,
         **more,
     }

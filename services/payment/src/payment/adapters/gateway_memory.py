@@ -57,7 +57,10 @@ TOKENS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the ledger: an operation that was decided."""
+    """One line of the ledger: an operation that was decided.
+
+    `released_minor`: what a final capture let go of beside what it took.
+    """
 
     operation: str
     outcome: str
@@ -65,6 +68,7 @@ class Entry:
     reference: str
     amount_minor: int
     authorization_id: str
+    released_minor: int = 0
 
 
 @dataclass(slots=True)
@@ -141,7 +145,9 @@ class MemoryGateway:
                 hold.released_minor += hold.open_minor
             return Done()
 
-        return self._on_hold("capture", key, authorization_id, reference, amount_minor, take)
+        return self._on_hold(
+            "capture", key, authorization_id, reference, amount_minor, take, final=final
+        )
 
     async def void(self, key: str, authorization_id: str, *, reference: str) -> Answer:
         def release(hold: _Hold) -> Answer:
@@ -181,6 +187,8 @@ class MemoryGateway:
         reference: str,
         amount_minor: int,
         decide: Callable[[_Hold], Answer],
+        *,
+        final: bool = False,
     ) -> Answer:
         hold = self._holds.get(authorization_id)
         if hold is None:
@@ -196,6 +204,7 @@ class MemoryGateway:
             reference=reference,
             amount_minor=amount_minor,
             authorization_id=authorization_id,
+            released_minor=max(0, hold.open_minor - amount_minor) if final else 0,
         )
         forced = hold.token.capture_lie if operation == "capture" else Lie.NONE
         return self._call(entry, forced, lambda: decide(hold))

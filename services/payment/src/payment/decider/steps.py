@@ -73,6 +73,7 @@ def authorize(state: Payment, *, declined_code: str | None = None) -> Event:
         idempotency_key=f"{state.order_id}:authorize:{attempt}",
         attempt=attempt,
         declined_code=declined_code,
+        tries=1 if declined_code is None else state.tries + 1,
     )
 
 
