@@ -22,7 +22,8 @@ class Host(shared.Life, Protocol):
     """A node as the wire sees it."""
 
     name: str
-    calls: set["asyncio.Future[Answer]"]
+    calls: dict["asyncio.Future[Answer]", None]
+    """Under way, in the order they came: in which a death is told, whatever their addresses."""
 
     @property
     def app(self) -> ASGIApp: ...
@@ -46,8 +47,8 @@ class Wire(httpx.AsyncBaseTransport):
         if host is None:
             raise httpx.ConnectError(f"{request.url.host} is down", request=request)
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        host.calls.add(answer)
-        answer.add_done_callback(host.calls.discard)
+        host.calls[answer] = None
+        answer.add_done_callback(host.calls.pop)
         body = await request.aread()
         with self._loop.on(host.name), shared.acting(host):
             self._loop.create_task(_serve(host.app, _scope(request), body, answer))
