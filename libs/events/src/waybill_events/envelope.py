@@ -65,26 +65,26 @@ class Recorded:
 
 def headers(event: Recorded) -> tuple[tuple[str, bytes], ...]:
     """The CloudEvents headers of an event, in a fixed order."""
-    service = event.type.partition(".")[0]
-    pairs = (
-        ("ce_specversion", SPECVERSION),
-        ("ce_id", event.event_id),
-        ("ce_source", f"/waybill/{service}"),
-        ("ce_type", event.type),
-        ("ce_time", event.occurred_at.isoformat().replace("+00:00", "Z")),
-        ("ce_subject", event.key),
-        ("ce_dataschema", f"urn:waybill:schema:{event.type}"),
-        ("ce_partitionkey", event.key),
-        ("ce_stream", event.stream),
-        ("ce_streamversion", str(event.version)),
-        ("ce_tenant", event.tenant),
-        ("ce_causationid", event.causation_id),
-        ("ce_correlationid", event.correlation_id),
-        ("ce_actor", event.actor),
-        ("ce_origin", event.origin),
-        ("content-type", "application/json"),
+    type_, key = event.type, event.key.encode()
+    moment = event.occurred_at.isoformat().replace("+00:00", "Z")
+    return (
+        ("ce_specversion", SPECVERSION.encode()),
+        ("ce_id", event.event_id.encode()),
+        ("ce_source", f"/waybill/{type_.partition('.')[0]}".encode()),
+        ("ce_type", type_.encode()),
+        ("ce_time", moment.encode()),
+        ("ce_subject", key),
+        ("ce_dataschema", f"urn:waybill:schema:{type_}".encode()),
+        ("ce_partitionkey", key),
+        ("ce_stream", event.stream.encode()),
+        ("ce_streamversion", str(event.version).encode()),
+        ("ce_tenant", event.tenant.encode()),
+        ("ce_causationid", event.causation_id.encode()),
+        ("ce_correlationid", event.correlation_id.encode()),
+        ("ce_actor", event.actor.encode()),
+        ("ce_origin", event.origin.encode()),
+        ("content-type", b"application/json"),
     )
-    return tuple((name, value.encode()) for name, value in pairs)
 
 
 def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -> Recorded:

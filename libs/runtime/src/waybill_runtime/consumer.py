@@ -3,8 +3,8 @@
 One transaction fences the positions (compare-and-set by epoch), drops what the inbox knows, lets
 the handler decide, writes and marks. The inbox keeps the last version taken of each source stream:
 an older one is a duplicate, one beyond the next is a gap. A batch that fails is halved, and the
-halves are applied in order, until what fails stands alone; that is tried again, then parked with its
-key, and the others go on.
+halves are applied in order, until what fails stands alone; that is tried again, then parked with
+its key, and the others go on.
 """
 
 import asyncio
@@ -42,6 +42,11 @@ BACKOFF_S_MAX = 2.0
 ASSIGN_S = 30.0
 OWNERSHIP_S = 5.0
 """How often a consumer looks whether what the bus calls its own is still so in the store."""
+
+_APPLIED, _NOTED, _DUPLICATE, _PARKED, _FENCED = (
+    metrics.CONSUMED.labels(outcome=outcome)
+    for outcome in ("applied", "noted", "duplicate", "parked", "fenced")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +267,10 @@ class EventConsumer:
             if order.park:
                 await transaction.parking.park(self._name, order.park)
         metrics.CONSUME_BATCH.observe(len(fresh))
-        metrics.CONSUMED.labels(outcome="applied").inc(len(order.apply))
-        metrics.CONSUMED.labels(outcome="noted").inc(order.noted)
-        metrics.CONSUMED.labels(outcome="duplicate").inc(order.duplicates + len(batch) - len(fresh))
-        metrics.CONSUMED.labels(outcome="parked").inc(len(order.park))
+        _APPLIED.inc(len(order.apply))
+        _NOTED.inc(order.noted)
+        _DUPLICATE.inc(order.duplicates + len(batch) - len(fresh))
+        _PARKED.inc(len(order.park))
 
     async def _fence(
         self, transaction: Transaction, batch: Sequence[Delivery]
@@ -281,8 +286,7 @@ class EventConsumer:
             log.warning("fenced off", partition=partition)
             self._epochs.pop(partition, None)
             self._fenced.add(partition)
-        lost = sum(delivery.partition not in before for delivery in batch)
-        metrics.CONSUMED.labels(outcome="fenced").inc(lost)
+        _FENCED.inc(sum(delivery.partition not in before for delivery in batch))
         return [
             delivery
             for delivery in batch
@@ -330,7 +334,7 @@ class EventConsumer:
         async with self._store.transaction() as transaction:
             if await self._fence(transaction, [delivery]):
                 await transaction.parking.park(self._name, [self._aside(delivery, key, reason)])
-                metrics.CONSUMED.labels(outcome="parked").inc()
+                _PARKED.inc()
 
     def _aside(self, delivery: Delivery, key: str, reason: str) -> Parked:
         return intake.aside(delivery, key, reason, self._store.now())

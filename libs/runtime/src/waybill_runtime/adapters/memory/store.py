@@ -5,9 +5,8 @@ The database outlives its views, so that a simulator can kill a process and star
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
-from functools import cached_property
 
 from waybill_runtime import store, stored
 from waybill_runtime.adapters.memory.answers import MemoryAnswers
@@ -25,36 +24,33 @@ __all__ = ["Faults", "MemoryDatabase", "MemoryStore"]
 class MemoryTransaction:
     """All facets on one session, each made when it is first asked for."""
 
+    streams: MemoryStreams
+    inbox: MemoryInbox
+    jobs: MemoryJobs
+    documents: MemoryDocuments
+    answers: MemoryAnswers
+    parking: MemoryParking
+    numbers: MemoryNumbers
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    @cached_property
-    def streams(self) -> MemoryStreams:
-        return MemoryStreams(self._session)
+    def __getattr__(self, name: str) -> object:
+        if name not in _FACETS:
+            raise AttributeError(name)
+        facet = self.__dict__[name] = _FACETS[name](self._session)
+        return facet
 
-    @cached_property
-    def inbox(self) -> MemoryInbox:
-        return MemoryInbox(self._session)
 
-    @cached_property
-    def jobs(self) -> MemoryJobs:
-        return MemoryJobs(self._session)
-
-    @cached_property
-    def documents(self) -> MemoryDocuments:
-        return MemoryDocuments(self._session)
-
-    @cached_property
-    def answers(self) -> MemoryAnswers:
-        return MemoryAnswers(self._session)
-
-    @cached_property
-    def parking(self) -> MemoryParking:
-        return MemoryParking(self._session)
-
-    @cached_property
-    def numbers(self) -> MemoryNumbers:
-        return MemoryNumbers(self._session)
+_FACETS: Mapping[str, Callable[[Session], object]] = {
+    "streams": MemoryStreams,
+    "inbox": MemoryInbox,
+    "jobs": MemoryJobs,
+    "documents": MemoryDocuments,
+    "answers": MemoryAnswers,
+    "parking": MemoryParking,
+    "numbers": MemoryNumbers,
+}
 
 
 class MemoryStore:
