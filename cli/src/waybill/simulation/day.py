@@ -63,6 +63,8 @@ class Result:
     trace: str = ""
     steps: int = 0
     virtual_s: float = 0.0
+    cpu_s: float = 0.0
+    """Of the process that lived it, where somebody measured; no part of the result's meaning."""
 
     @property
     def faults(self) -> int:

@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import multiprocessing
+import resource
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -42,6 +43,7 @@ class Sum:
     violations: int = 0
     steps: int = 0
     virtual_s: float = 0.0
+    cpu_s: float = 0.0
     struck: Counter[str] = field(default_factory=Counter)
     failed: list[Result] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Sum:
         self.violations += len(day.violations)
         self.steps += day.steps
         self.virtual_s += day.virtual_s
+        self.cpu_s += day.cpu_s
         self.struck.update(day.struck)
         self._traces.update(day.trace.encode())
         if not day.passes:
@@ -129,8 +132,14 @@ def _settle_in() -> None:
 
 
 def _day(seed: int, orders: int, faults: int | None) -> Result:
+    before_s = _cpu_s()
     day = simulate(seed, orders=orders, faults=faults, compositions=_COMPOSED)
-    return replace(day, log=(), statuses={})
+    return replace(day, log=(), statuses={}, cpu_s=_cpu_s() - before_s)
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def describe(struck: Counter[str]) -> Sequence[str]:
