@@ -17,7 +17,7 @@ from waybill.simulation.shared import Compositions
 from waybill.simulation.system import compose_here
 
 PROCESSES = 2
-ORDERS_AT_ONCE = 120
+ORDERS_AT_ONCE = 300
 """In one child, which keeps in memory what they leave behind."""
 _COMPOSED = Compositions(compose_here)
 """Shared by all days of a process: it keeps nothing of any of them."""
