@@ -123,6 +123,13 @@ simulate: $(STAMP) ## Simulate days with faults from a seed (SEEDS=300, FROM=0, 
 	@"$(WAYBILL)" simulate --seeds $(SEEDS) --from $(FROM) --orders $(ORDERS) \
 		$(if $(EVIDENCE),--evidence "$(EVIDENCE)")
 
+.PHONY: simulate-long
+simulate-long: SEEDS = 500
+simulate-long: FROM = 0
+simulate-long: $(STAMP) ## Add days of 100 orders to the long run's evidence (FROM=0, SEEDS=500; 10,000 in all)
+	@"$(WAYBILL)" simulate --seeds $(SEEDS) --from $(FROM) --orders 100 \
+		--evidence docs/evidence/simulator-long.json --of 10000
+
 .PHONY: test
 test: $(STAMP) ## Run every suite; KAFKA=required fails instead of leaving Kafka out
 	@tests/run

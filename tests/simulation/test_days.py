@@ -1,17 +1,23 @@
 """Simulated days: orders go all the way whatever the planned faults do, and each day repeats."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from waybill.simulation import faults, runs, storefront
+from waybill.audit.evidence import Evidence
+from waybill.simulation import evidence, faults, runs, storefront, wire
 from waybill.simulation.day import simulate
 from waybill.simulation.shared import Compositions
-from waybill.simulation.system import compose_here
+from waybill.simulation.system import Node, System, compose_here
+from waybill_runtime.testing.seeded_loop import SeededLoop
 
 SEEDS = 300
 ORDERS = 6
@@ -65,6 +71,70 @@ def test_orders_that_cost_nothing_go_all_the_way_past_the_gateway(
     money = next(finding for finding in day.findings if finding.guarantee == "I4")
     assert money.looked_at["authorisations in the log"] >= 4
     assert "entries in the gateway's ledger" not in money.looked_at
+
+
+def test_days_in_a_child_are_the_same_days_and_its_death_is_no_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    days = runs._days(range(7, 9), 1, 5)
+    assert [day.trace for day in days] == [simulate(n, orders=1, faults=5).trace for n in (7, 8)]
+    assert all(day.cpu_s > 0 for day in days)
+    monkeypatch.setattr(runs, "simulate", lambda *_, **__: os._exit(3))
+    with pytest.raises(ChildProcessError, match="ended with 3"):
+        runs._days([1], 1, 0)
+
+
+def test_a_death_is_told_to_the_calls_under_way_in_the_order_they_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = SeededLoop.of(1)
+    made: list[asyncio.Future[Any]] = []
+
+    def create_future() -> asyncio.Future[Any]:
+        made.append(asyncio.Future(loop=loop))
+        return made[-1]
+
+    async def never(*_: object) -> None:
+        await asyncio.sleep(3_600)
+
+    async def main() -> None:
+        whole: Any = SimpleNamespace(compositions=SimpleNamespace(app=lambda _: never))
+        nothing: Any = None
+        node = Node("capture#1", "capture", nothing, nothing, whole, nothing)
+        client = wire.Wire(loop, lambda _: node).client("capture", {})
+        calls = [asyncio.ensure_future(client.get(f"/{number}")) for number in range(50)]
+        await asyncio.sleep(1)
+        came = [future for future in made if future in node.calls]
+        wire.cut(node)
+        woken = [handle._args[0] for handle in loop._ready if handle._args]
+        assert [future for future in woken if future in came][::2] == came
+        assert len(came) == len(calls)
+
+    monkeypatch.setattr(loop, "create_future", create_future)
+    loop.run(main())
+
+
+def test_what_changed_since_the_first_judgement_is_rebuilt_for_the_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, looks = evidence.gather, 0
+
+    async def gather(running: System, *given: Any) -> Evidence:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            documents = running.world.database("tracking").rows.documents
+            place = next(place for place in documents if place[0] == "customer")
+            documents[place] = replace(documents[place], body="{}")
+        return await real(running, *given)
+
+    monkeypatch.setattr(evidence, "gather", gather)
+    found = simulate(5, orders=1, faults=0).violations
+    assert looks == 2
+    assert any(
+        said.startswith("I8: ") and said.endswith("(after a restart of everything)")
+        for said in found
+    )
 
 
 def test_another_seed_gives_another_day() -> None:

@@ -29,6 +29,7 @@ ASKED = (
     "recovery-kafka",
     "recovery-postgres",
     "simulator",
+    "simulator-long",
     "soak-postgres",
 )
 """The runs that are owed, by their files' names: one that is missing is told as not run."""

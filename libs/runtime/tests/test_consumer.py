@@ -173,6 +173,20 @@ def test_poison_parks_its_key_and_everything_behind_it_and_nothing_else() -> Non
     simulate(1, main())
 
 
+def test_one_poison_in_a_batch_costs_few_transactions_and_changes_no_order() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen(poison=["s9@3"])
+        events = [event(f"s{n}", at, f"k{n}") for at in range(1, 6) for n in range(50)]
+        await take(on, consumer(on, handler), [delivery(e, at) for at, e in enumerate(events)])
+        assert handler.applied == [e.event_id for e in events if e.stream != "s9" or e.version < 3]
+        assert [(p.key, p.offset) for p in await parked(on)] == [
+            ("k9", at) for at, e in enumerate(events) if e.stream == "s9" and e.version >= 3
+        ]
+        assert len(handler.batches) <= 8, "one for each halving of 250"
+
+    simulate(1, main())
+
+
 def test_an_event_that_skips_a_version_is_parked_not_applied() -> None:
     async def main() -> None:
         on, handler = World().infrastructure("db"), Seen()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from waybill_events import codec
 from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_events.upcast import Step
@@ -81,6 +82,23 @@ def test_an_event_where_it_belongs_is_opened() -> None:
 def test_an_event_where_it_does_not_belong_is_poison(where: dict[str, str], why: str) -> None:
     with pytest.raises(intake.Poison, match=why):
         _opened(**where)
+
+
+def test_a_message_is_read_once_and_its_event_made_once_but_for_a_copy() -> None:
+    sent = message(event())
+    read = intake.said(sent)
+    assert intake.said(sent) is read
+    assert read == event()
+    assert codec.decode(read) is codec.decode(read)
+    other = replace(read, data=codec.encode(FACT.model_copy(update={"allowed": False})))
+    assert codec.decode(other) == FACT.model_copy(update={"allowed": False})
+
+
+def test_a_message_that_is_none_of_ours_is_poison_each_time_it_is_read() -> None:
+    sent = replace(message(event()), headers=())
+    for _ in range(2):
+        with pytest.raises(intake.Poison, match="is missing"):
+            intake.said(sent)
 
 
 def test_a_header_of_ours_twice_is_poison_and_foreign_ones_may_be_anything() -> None:

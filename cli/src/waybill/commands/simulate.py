@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from waybill.failure import FAILED
+from waybill.failure import FAILED, USAGE, Failure
 
 ORDERS = 8
 SHRINKING = 80
 
 
-def simulate(
+def simulate(  # noqa: PLR0913, PLR0917 - the options of a command line
     seeds: Annotated[int, typer.Option(min=1, help="How many days.")] = 1,
     first: Annotated[int, typer.Option("--from", min=0, help="The first seed.")] = 0,
     orders: Annotated[int, typer.Option(min=1, help="Orders a day, at least.")] = ORDERS,
@@ -28,6 +28,10 @@ def simulate(
     evidence: Annotated[
         Path | None, typer.Option(help="Where to write what was run and found, as JSON.")
     ] = None,
+    of: Annotated[
+        int | None,
+        typer.Option(min=1, help="Add to the evidence that is there, until it has so many seeds."),
+    ] = None,
 ) -> None:
     """Run days of orders through all six services under virtual time, and judge each twice.
 
@@ -38,10 +42,13 @@ def simulate(
     """
     from waybill.simulation import report, runs
 
-    if only or seeds == 1:
+    if of is not None and evidence is None:
+        raise Failure("--of needs --evidence.", "Name the file that is added to.", code=USAGE)
+    if only or (seeds == 1 and evidence is None):
         passed = report.one(first, orders, faults, only, shrinking)
     else:
         asked = runs.Asked(first=first, seeds=seeds, orders=orders, faults=faults)
-        passed = report.many(asked, processes=processes, shrinking=shrinking, evidence=evidence)
+        kept = None if evidence is None else report.Kept(evidence, of)
+        passed = report.many(asked, processes=processes, shrinking=shrinking, kept=kept)
     if not passed:
         raise typer.Exit(FAILED)

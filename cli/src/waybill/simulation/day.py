@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 
 import structlog
 
@@ -62,6 +63,8 @@ class Result:
     trace: str = ""
     steps: int = 0
     virtual_s: float = 0.0
+    cpu_s: float = 0.0
+    """Of the process that lived it, where somebody measured; no part of the result's meaning."""
 
     @property
     def faults(self) -> int:
@@ -166,6 +169,9 @@ class Day:
         self._world = faulty.FaultyWorld(seed, self._weather, lease_s=LEASE_S)
         self._running = SimulatedSystem(self._world, loop, self._weather, seed, compositions)
         self._shop = Storefront(self._running, self._weather, seed)
+        self._memory = evidence.Memory()
+        self._read = 0
+        self._ended: dict[str, str] = {}
         self._findings: Sequence[Finding] = ()
         self.violations: list[str] = []
 
@@ -249,7 +255,7 @@ class Day:
         return True
 
     async def _judge(self, when: str) -> None:
-        gathered = await evidence.gather(self._running, self._shop.seen)
+        gathered = await evidence.gather(self._running, self._shop.seen, self._memory)
         # What the weather itself wrote to the bus is no word of any service.
         bus = [one for one in gathered.bus or () if _place(one) not in self._weather.foreign]
         self._findings = judge(replace(gathered, bus=bus))
@@ -263,8 +269,12 @@ class Day:
 
     def _ends(self) -> Mapping[str, str]:
         """How each order ended, by its own stream's last words."""
-        rows = self._world.database("capture").rows
-        return {event.key: ENDS[event.type] for event in rows.events.values() if event.type in ENDS}
+        events = self._world.database("capture").rows.events
+        for event in islice(events.values(), self._read, None):  # what was said stays said
+            if event.type in ENDS:
+                self._ended[event.key] = ENDS[event.type]
+        self._read = len(events)
+        return self._ended
 
     def _have_ended(self) -> bool:
         return self._ends().keys() >= set(self._shop.order_ids)

@@ -1,5 +1,7 @@
 """What an auditor sees of a simulated system: the same oracles as for a real one."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from waybill import rebuilding
@@ -12,19 +14,29 @@ from waybill.simulation.system import System
 from waybill_events.catalogue import SUBSCRIPTIONS
 from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
 from waybill_runtime.bus import Partition
+from waybill_runtime.projector import AnyView
 
 PERSONAL = ("A. Buyer", "1 High Street", "buyer@example.com", "+442079460000")
 PAGE = 1_000
 
 
-async def gather(system: System, clients: list[Posted | Polled]) -> Evidence:
+@dataclass(slots=True)
+class Memory:
+    """What an earlier look at the same system found: what cannot have changed is not done again."""
+
+    bus: dict[tuple[Partition, int], OnBus] = field(default_factory=dict)
+    views: dict[str, tuple[object, Sequence[Compared]]] = field(default_factory=dict)
+    """By service: all that its rebuilds go by, and what they came to."""
+
+
+async def gather(system: System, clients: list[Posted | Polled], memory: Memory) -> Evidence:
     """Everything there is, with every order expected to have ended."""
     events: list[Recorded] = []
     consumers: list[Taken] = []
     for name in SERVICES:
         async with system.world.infrastructure(name, "auditor").store.reading() as reading:
             events += [event async for event in reading.streams.scan()]
-    bus = await _bus(system, events)
+    bus = await _bus(system, events, memory)
     for name in SERVICES:
         consumers += await _consumer(system, name, bus, events)
     sunk = (*system.outside.mail.messages, *system.outside.text.messages)
@@ -35,7 +47,7 @@ async def gather(system: System, clients: list[Posted | Polled]) -> Evidence:
         gateway=_gateway(system),
         carrier=_carrier(system),
         mail=[{"message_id": message_id} for message_id in sunk],
-        views=await _views(system),
+        views=await _views(system, memory),
         tracked=await _revisions(system, "tracking", "customer"),
         shown=await _shown(system, clients),
         consumers=consumers,
@@ -76,26 +88,54 @@ async def _consumer(
     ]
 
 
-async def _views(system: System) -> list[Compared]:
+async def _views(system: System, memory: Memory) -> list[Compared]:
     """Each view beside its rebuild. One that cannot be rebuilt is told as such."""
     found: list[Compared] = []
     for name in SERVICES:
-        on = system.world.infrastructure(name, "auditor")
-        for view in system.nodes[name].service.blueprint.views:
-            try:
-                comparison = await rebuilding.rebuild(on, name, view, switch=False)
-            except Failure as failure:
-                why = str(failure.__cause__ or failure)
-                found.append(Compared(f"{name} {view.name}", "", "", 0, (why,)))
-            else:
-                found.append(wire.compared(name, comparison))
+        goes_by = _goes_by(system, name)
+        before, compared = memory.views.get(name, (None, ()))
+        if before != goes_by:
+            compared = [await _view(system, name, view) for view in _views_of(system, name)]
+            memory.views[name] = goes_by, compared
+        found += compared
     return found
 
 
-async def _bus(system: System, events: list[Recorded]) -> list[OnBus]:
+def _views_of(system: System, name: str) -> Sequence[AnyView]:
+    return system.nodes[name].service.blueprint.views
+
+
+def _goes_by(system: System, name: str) -> object:
+    """All that a rebuild of a service's views reads: the same again comes to the same."""
+    rows = system.world.database(name).rows
+    stands = {p: held.next_offset for (who, p), held in rows.positions.items() if who == name}
+    live = {view.name: rows.generations.get(view.name, 1) for view in _views_of(system, name)}
+    ends = system.world.broker.ends(SUBSCRIPTIONS[name])
+    return [stands, live, ends, dict(rows.documents), dict(rows.marks), dict(rows.parked)]
+
+
+async def _view(system: System, name: str, view: AnyView) -> Compared:
+    on = system.world.infrastructure(name, "auditor")
+    try:
+        comparison = await rebuilding.rebuild(on, name, view, switch=False)
+    except Failure as failure:
+        why = str(failure.__cause__ or failure)
+        return Compared(f"{name} {view.name}", "", "", 0, (why,))
+    return wire.compared(name, comparison)
+
+
+async def _bus(system: System, events: list[Recorded], memory: Memory) -> list[OnBus]:
+    """All messages. One that was seen to say what the store says is not read again."""
     stored = {event.event_id: event for event in events}
     bus = system.world.infrastructure("capture", "auditor").bus
-    return [wire.on_bus(delivery, stored) async for delivery in wire.messages(bus, {})]
+    found: list[OnBus] = []
+    async for delivery in wire.messages(bus, {}):
+        place = delivery.partition, delivery.offset
+        known = memory.bus.get(place)
+        if known is None or stored.get(known.event.event_id) is not known.event:
+            known = memory.bus[place] = wire.on_bus(delivery, stored)
+        found.append(known)
+    return found
 
 
 async def _shown(system: System, clients: list[Posted | Polled]) -> dict[str, int] | None:

@@ -1,12 +1,13 @@
 """What is said of simulated days: to people, and as evidence."""
 
 import shlex
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from waybill import proof, show
-from waybill.simulation import runs, shrink
-from waybill.simulation.day import FAULTS_PER_ORDER, Result, simulate
+from waybill.simulation import runs, shrink, sittings
+from waybill.simulation.day import Result, simulate
 from waybill_runtime.clock import SystemClock
 
 CLOCK = SystemClock()
@@ -16,8 +17,19 @@ TOLD_MAX = 10
 """Violations told of one day."""
 
 
-def many(asked: runs.Asked, *, processes: int, shrinking: int, evidence: Path | None) -> bool:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where evidence goes: into a file of its own, or `of` given, beside what is there already."""
+
+    path: Path
+    of: int | None = None
+    """How many seeds all sittings are to add up to."""
+
+
+def many(asked: runs.Asked, *, processes: int, shrinking: int, kept: Kept | None) -> bool:
     """Days as they come, and their sum; whether all passed."""
+    is_added = kept is not None and kept.of is not None
+    run = sittings.earlier(kept.path, asked) if kept and is_added else sittings.Run()
     begun_at, begun_s = CLOCK.now(), CLOCK.monotonic_s()
     total = runs.Sum()
     with show.err.status("simulating") as status:
@@ -29,8 +41,9 @@ def many(asked: runs.Asked, *, processes: int, shrinking: int, evidence: Path | 
                 status.update(f"{total.days:,} of {asked.seeds:,} days, {total.faults:,} faults")
     took_s = CLOCK.monotonic_s() - begun_s
     _show(total, took_s)
-    if evidence is not None:
-        proof.write(_proof(asked, total, begun_at, took_s), evidence)
+    if kept is not None:
+        run.add(asked, total, begun_at, took_s)
+        keep(asked, run, kept, begun_at)
     if total.failed:
         _tell(total.failed[0], asked.orders, asked.faults, shrinking)
     return not total.failed
@@ -78,58 +91,63 @@ def _show(total: runs.Sum, took_s: float) -> None:
         show.out.print(line, markup=False, highlight=False)
     show.out.print(
         f"{total.days:,} days, {total.orders:,} orders, {total.faults:,} faults of "
-        f"{len(total.struck)} kinds, {total.virtual_s:,.0f} s of virtual time in {took_s:.0f} s: "
+        f"{len(total.struck)} kinds, {total.virtual_s:,.0f} s of virtual time in {took_s:.0f} s "
+        f"({1000 * total.cpu_s / max(total.orders, 1):.1f} ms of CPU an order): "
         f"{total.violations} violations in {len(total.failed)} days, trace {total.trace[:16]}",
         markup=False,
         soft_wrap=True,
     )
 
 
-def _proof(asked: runs.Asked, total: runs.Sum, begun_at: datetime, took_s: float) -> proof.Proof:
-    per_day = FAULTS_PER_ORDER * asked.orders if asked.faults is None else asked.faults
-    wanted = {
-        "seeds": asked.seeds,
-        "orders": asked.seeds * asked.orders,
-        "faults": asked.seeds * per_day,
-        "s_for_300_seeds": S_FOR_300_SEEDS,
+def keep(asked: runs.Asked, run: sittings.Run, kept: Kept, begun_at: datetime) -> None:
+    """Write all sittings as one run's evidence, in the place of what was there."""
+    proof.write(_proof(asked, run, kept.of, begun_at), kept.path)
+
+
+def _proof(asked: runs.Asked, run: sittings.Run, of: int | None, begun_at: datetime) -> proof.Proof:
+    """All sittings as one. How long 300 seeds take is asked of days in one sitting, as of tests."""
+    of_all = run.sittings
+    asked_seeds = of or sum(sitting.seeds for sitting in of_all)
+    took_s = sum(sitting.duration_s for sitting in of_all)
+    days = sum(sitting.seeds for sitting in of_all)
+    wanted: dict[str, float] = {
+        "seeds": asked_seeds,
+        "orders": asked_seeds * asked.orders,
+        "faults": asked_seeds * sittings.faults_per_day(asked),
         "violations": 0,
     }
-    reached = {
-        "seeds": total.days,
-        "orders": total.orders,
-        "faults": total.faults,
-        "s_for_300_seeds": round(300 * took_s / max(total.days, 1), 1),
-        "violations": total.violations,
+    reached: dict[str, float] = {
+        "seeds": days,
+        "orders": sum(sitting.orders for sitting in of_all),
+        "faults": sum(sitting.faults for sitting in of_all),
+        "violations": sum(sitting.violations for sitting in of_all),
     }
     shortfalls = [
         f"{what}: {reached[what]:,} of {wanted[what]:,}"
         for what in ("seeds", "orders", "faults")
         if reached[what] < wanted[what]
     ]
-    if reached["s_for_300_seeds"] > S_FOR_300_SEEDS:
-        shortfalls.append(f"{reached['s_for_300_seeds']} s for 300 seeds, not {S_FOR_300_SEEDS}")
-    shortfalls += [f"seed {day.seed}: {said}" for day in total.failed for said in day.violations]
+    if of is None:
+        wanted["s_for_300_seeds"] = S_FOR_300_SEEDS
+        reached["s_for_300_seeds"] = round(300 * took_s / max(days, 1), 1)
+        if reached["s_for_300_seeds"] > S_FOR_300_SEEDS:
+            took = f"{reached['s_for_300_seeds']} s for 300 seeds, not {S_FOR_300_SEEDS}"
+            shortfalls.append(took)
     return proof.Proof(
-        name="simulator",
-        command=_command(asked),
-        seed=asked.first,
+        name=sittings.NAME,
+        command=_command(asked, of),
+        seed=of_all[0].first,
         started_at=begun_at,
         duration_s=took_s,
         asked=wanted,
         reached=reached,
-        shortfalls=shortfalls,
-        findings=list(total.findings.values()),
-        details={
-            "faults_by_kind": dict(total.struck.most_common()),
-            "steps": total.steps,
-            "trace": total.trace,
-            "virtual_s": round(total.virtual_s),
-        },
+        shortfalls=[*shortfalls, *(said for sitting in of_all for said in sitting.failures)],
+        findings=list(run.findings.values()),
+        details=run.details(asked),
     )
 
 
-def _command(asked: runs.Asked) -> str:
+def _command(asked: runs.Asked, of: int | None) -> str:
     seeds = f"--seeds {asked.seeds} --from {asked.first} --orders {asked.orders}"
-    return f"waybill simulate {seeds}" + (
-        "" if asked.faults is None else f" --faults {asked.faults}"
-    )
+    seeds += "" if asked.faults is None else f" --faults {asked.faults}"
+    return f"waybill simulate {seeds}" + ("" if of is None else f" --of {of}")

@@ -89,7 +89,7 @@ class Node:
     whole: "System"
     outside: Outside
     task: asyncio.Task[None] | None = None
-    calls: set[asyncio.Future[Answer]] = field(default_factory=set)
+    calls: dict[asyncio.Future[Answer], None] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> KeyRing:

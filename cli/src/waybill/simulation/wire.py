@@ -22,7 +22,8 @@ class Host(shared.Life, Protocol):
     """A node as the wire sees it."""
 
     name: str
-    calls: set["asyncio.Future[Answer]"]
+    calls: dict["asyncio.Future[Answer]", None]
+    """Under way, in the order they came: in which a death is told, whatever their addresses."""
 
     @property
     def app(self) -> ASGIApp: ...
@@ -46,8 +47,8 @@ class Wire(httpx.AsyncBaseTransport):
         if host is None:
             raise httpx.ConnectError(f"{request.url.host} is down", request=request)
         answer: asyncio.Future[Answer] = self._loop.create_future()
-        host.calls.add(answer)
-        answer.add_done_callback(host.calls.discard)
+        host.calls[answer] = None
+        answer.add_done_callback(host.calls.pop)
         body = await request.aread()
         with self._loop.on(host.name), shared.acting(host):
             self._loop.create_task(_serve(host.app, _scope(request), body, answer))
@@ -60,7 +61,38 @@ class Wire(httpx.AsyncBaseTransport):
 
     def client(self, host: str, headers: Mapping[str, str]) -> httpx.AsyncClient:
         """A client whose relative paths go to `host`."""
-        return httpx.AsyncClient(transport=self, base_url=f"http://{host}", headers=dict(headers))
+        return _Client(self, f"http://{host}", headers)
+
+
+class _Client(httpx.AsyncClient):
+    """Without redirects, cookies and proxies: to look for them takes longer than to answer."""
+
+    def __init__(self, wire: Wire, base: str, headers: Mapping[str, str]) -> None:
+        super().__init__(transport=wire)
+        self._wire = wire
+        self._base = base
+        self._always = {"accept": "*/*", **headers}
+
+    async def request(  # type: ignore[override]  # what the clients of a simulation ask with
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        json: object = None,
+        **_: object,
+    ) -> httpx.Response:
+        request = httpx.Request(
+            method,
+            self._base + url,
+            headers={**self._always, **(headers or {})},
+            params=params,
+            content=content,
+            json=json,
+        )
+        return await self._wire.handle_async_request(request)
 
 
 class FaultyWire(Wire):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -29,13 +30,23 @@ def decode(
     catalogue: Mapping[str, Entry] = CATALOGUE,
     steps: Mapping[str, Step] = STEPS,
 ) -> Event:
-    """The event as today's model, upcast where it is older.
+    """The event as today's model, upcast where it is older. Made once, and kept on it.
 
     Raises:
         UnknownType: neither the catalogue nor an upcaster knows the type.
         InvalidEvent: the data is not JSON, trips a step, or does not fit the model. Whatever the
             data of a known type is, nothing else is raised: readers park it, or pass it by.
     """
+    is_todays = catalogue is CATALOGUE and steps is STEPS
+    if is_todays and recorded.model is not None:
+        return cast(Event, recorded.model)
+    event = _made(recorded, catalogue, steps)
+    if is_todays:
+        object.__setattr__(recorded, "model", event)
+    return event
+
+
+def _made(recorded: Recorded, catalogue: Mapping[str, Entry], steps: Mapping[str, Step]) -> Event:
     type_ = recorded.type
     try:
         if type_ in steps:

@@ -5,7 +5,7 @@ event's JSON the value (CloudEvents Kafka protocol binding 1.0.2, section 3.2).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -59,30 +59,32 @@ class Recorded:
     origin: str
     """`live`, `import` or `repair`: imports and repairs never notify."""
     data: str
+    model: object = field(default=None, init=False, repr=False, compare=False)
+    """What `codec.decode` made of it, so that it is made once; a copy begins without."""
 
 
 def headers(event: Recorded) -> tuple[tuple[str, bytes], ...]:
     """The CloudEvents headers of an event, in a fixed order."""
-    service = event.type.partition(".")[0]
-    pairs = (
-        ("ce_specversion", SPECVERSION),
-        ("ce_id", event.event_id),
-        ("ce_source", f"/waybill/{service}"),
-        ("ce_type", event.type),
-        ("ce_time", event.occurred_at.isoformat().replace("+00:00", "Z")),
-        ("ce_subject", event.key),
-        ("ce_dataschema", f"urn:waybill:schema:{event.type}"),
-        ("ce_partitionkey", event.key),
-        ("ce_stream", event.stream),
-        ("ce_streamversion", str(event.version)),
-        ("ce_tenant", event.tenant),
-        ("ce_causationid", event.causation_id),
-        ("ce_correlationid", event.correlation_id),
-        ("ce_actor", event.actor),
-        ("ce_origin", event.origin),
-        ("content-type", "application/json"),
+    type_, key = event.type, event.key.encode()
+    moment = event.occurred_at.isoformat().replace("+00:00", "Z")
+    return (
+        ("ce_specversion", SPECVERSION.encode()),
+        ("ce_id", event.event_id.encode()),
+        ("ce_source", f"/waybill/{type_.partition('.')[0]}".encode()),
+        ("ce_type", type_.encode()),
+        ("ce_time", moment.encode()),
+        ("ce_subject", key),
+        ("ce_dataschema", f"urn:waybill:schema:{type_}".encode()),
+        ("ce_partitionkey", key),
+        ("ce_stream", event.stream.encode()),
+        ("ce_streamversion", str(event.version).encode()),
+        ("ce_tenant", event.tenant.encode()),
+        ("ce_causationid", event.causation_id.encode()),
+        ("ce_correlationid", event.correlation_id.encode()),
+        ("ce_actor", event.actor.encode()),
+        ("ce_origin", event.origin.encode()),
+        ("content-type", b"application/json"),
     )
-    return tuple((name, value.encode()) for name, value in pairs)
 
 
 def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -> Recorded:
@@ -98,7 +100,9 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
             continue
         if name in text:  # which of two counts, nobody can know
             raise InvalidEnvelope(f"header {name} is there twice")
-        text[name] = _short(f"header {name}", raw)
+        if len(raw) > HEADER_BYTES_MAX:
+            raise InvalidEnvelope(f"header {name} is longer than {HEADER_BYTES_MAX} bytes")
+        text[name] = _text("header ", name, raw)
     try:
         event = Recorded(
             event_id=text["ce_id"],
@@ -113,7 +117,7 @@ def from_message(topic: str, pairs: Iterable[tuple[str, bytes]], value: bytes) -
             correlation_id=text["ce_correlationid"],
             actor=text["ce_actor"],
             origin=text["ce_origin"],
-            data=_text("the value", value),
+            data=_text("the value", "", value),
         )
         if text["ce_specversion"] != SPECVERSION:
             raise InvalidEnvelope(f"header ce_specversion is not {SPECVERSION}")
@@ -150,19 +154,13 @@ HEADER_BYTES_MAX = 1_024
 """Ours are far shorter; a store's index takes no more than some 2,700."""
 
 
-def _short(place: str, raw: bytes) -> str:
-    if len(raw) > HEADER_BYTES_MAX:
-        raise InvalidEnvelope(f"{place} is longer than {HEADER_BYTES_MAX} bytes")
-    return _text(place, raw)
-
-
-def _text(place: str, raw: bytes) -> str:
+def _text(place: str, name: str, raw: bytes) -> str:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise InvalidEnvelope(f"{place} is not UTF-8: {error.reason}") from error
+        raise InvalidEnvelope(f"{place}{name} is not UTF-8: {error.reason}") from error
     if "\0" in text:  # no text for Postgres; whoever keeps it would fail on it for ever
-        raise InvalidEnvelope(f"{place} holds a NUL")
+        raise InvalidEnvelope(f"{place}{name} holds a NUL")
     return text
 
 

@@ -7,9 +7,11 @@ before it gets anything. Not promised: no duplicates. Consumers fence and dedupl
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
+
+from waybill_events.envelope import Recorded
 
 PARTITIONS = 12
 """Partitions of every topic, for ever: another number would move keys between partitions."""
@@ -30,6 +32,8 @@ class Message:
     key: str
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
+    said: Recorded | None = field(default=None, init=False, repr=False, compare=False)
+    """What `intake.said` read in it, so that it is read once, however often it is tried."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 One transaction fences the positions (compare-and-set by epoch), drops what the inbox knows, lets
 the handler decide, writes and marks. The inbox keeps the last version taken of each source stream:
-an older one is a duplicate, one beyond the next is a gap. When a batch fails, its deliveries are
-applied one by one; the one that fails again is parked with its key, and the others go on.
+an older one is a duplicate, one beyond the next is a gap. A batch that fails is halved, and the
+halves are applied in order, until what fails stands alone; that is tried again, then parked with
+its key, and the others go on.
 """
 
 import asyncio
@@ -41,6 +42,11 @@ BACKOFF_S_MAX = 2.0
 ASSIGN_S = 30.0
 OWNERSHIP_S = 5.0
 """How often a consumer looks whether what the bus calls its own is still so in the store."""
+
+_APPLIED, _NOTED, _DUPLICATE, _PARKED, _FENCED = (
+    metrics.CONSUMED.labels(outcome=outcome)
+    for outcome in ("applied", "noted", "duplicate", "parked", "fenced")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +200,30 @@ class EventConsumer:
         await consumer.commit({p: offset for p, offset in ends.items() if p in self._epochs})
 
     async def take(self, batch: Sequence[Delivery]) -> None:
-        """Apply a batch, whole or one by one; returns when each is applied, known or parked."""
+        """Apply a batch, whole or in parts; returns when each is applied, known or parked."""
         with metrics.CONSUME_SECONDS.time():
             try:
                 await self._patiently(batch)
+            except TRANSIENT:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever a handler throws, others go on
                 metrics.CONSUME_FALLBACKS.inc()
                 log.warning("batch failed", size=len(batch), error=type(error).__name__)
-                for delivery in batch:
-                    await self._alone(delivery)
+                await self._halve(batch)
+
+    async def _halve(self, failed: Sequence[Delivery]) -> None:
+        """Apply the halves of what failed, in order, so that one poison costs few transactions."""
+        if len(failed) == 1:
+            return await self._alone(failed[0])
+        middle = len(failed) // 2
+        for half in (failed[:middle], failed[middle:]):
+            try:
+                await self._patiently(half)
+            except TRANSIENT:
+                raise
+            except Exception:  # noqa: BLE001 - as in `take`
+                await self._halve(half)
+        return None
 
     async def _patiently(self, batch: Sequence[Delivery]) -> None:
         """Apply in one transaction; again and again while the trouble is the store's."""
@@ -245,10 +266,10 @@ class EventConsumer:
                 await transaction.parking.park(self._name, order.park)
         if fresh:
             metrics.CONSUME_BATCH.observe(len(fresh))
-        metrics.CONSUMED.labels(outcome="applied").inc(len(order.apply))
-        metrics.CONSUMED.labels(outcome="noted").inc(order.noted)
-        metrics.CONSUMED.labels(outcome="duplicate").inc(known + order.duplicates)
-        metrics.CONSUMED.labels(outcome="parked").inc(len(order.park))
+        _APPLIED.inc(len(order.apply))
+        _NOTED.inc(order.noted)
+        _DUPLICATE.inc(known + order.duplicates)
+        _PARKED.inc(len(order.park))
 
     async def _fence(
         self, transaction: Transaction, batch: Sequence[Delivery]
@@ -268,7 +289,7 @@ class EventConsumer:
             self._epochs.pop(partition, None)
             self._fenced.add(partition)
         ours = [delivery for delivery in batch if delivery.partition in before]
-        metrics.CONSUMED.labels(outcome="fenced").inc(len(batch) - len(ours))
+        _FENCED.inc(len(batch) - len(ours))
         fresh = [delivery for delivery in ours if delivery.offset >= before[delivery.partition]]
         return fresh, len(ours) - len(fresh)
 
@@ -276,7 +297,7 @@ class EventConsumer:
         """Against the inbox and the parked keys.
 
         Raises:
-            Poison: something in the batch can never be applied; take it one by one.
+            Poison: something in the batch can never be applied; find it.
         """
         recorded = [self._open(delivery) for delivery in batch]
         parked = await transaction.parking.parked_keys(self._name, {r.key for r in recorded})
@@ -300,8 +321,7 @@ class EventConsumer:
         return order
 
     def _open(self, delivery: Delivery) -> Recorded:
-        message = delivery.message
-        return intake.opened(message.topic, message.key, message.headers, message.value)
+        return intake.said(delivery.message)
 
     async def _park(self, delivery: Delivery, reason: str) -> None:
         """Set one delivery aside, with its key, and move on behind it."""
@@ -315,7 +335,7 @@ class EventConsumer:
             fresh, _ = await self._fence(transaction, [delivery])
             if fresh:
                 await transaction.parking.park(self._name, [self._aside(delivery, key, reason)])
-                metrics.CONSUMED.labels(outcome="parked").inc()
+                _PARKED.inc()
 
     def _aside(self, delivery: Delivery, key: str, reason: str) -> Parked:
         return intake.aside(delivery, key, reason, self._store.now())

@@ -16,7 +16,7 @@ from waybill_events.codec import InvalidEvent
 from waybill_events.envelope import InvalidEnvelope, Recorded
 from waybill_events.event import Event
 from waybill_events.upcast import STEPS, Step, newest
-from waybill_runtime.bus import Delivery
+from waybill_runtime.bus import Delivery, Message
 from waybill_runtime.stored import Document, Parked
 
 
@@ -42,6 +42,19 @@ class Duplicate:
 
 Verdict: TypeAlias = Apply | Duplicate | Gap | Poison
 """Gap and Poison are exceptions, for whoever cannot go on to raise."""
+
+
+def said(message: Message) -> Recorded:
+    """The event that a message carries. Read once, and kept on the message.
+
+    Raises:
+        Poison: as `opened`.
+    """
+    if message.said is None:
+        recorded = opened(message.topic, message.key, message.headers, message.value)
+        object.__setattr__(message, "said", recorded)
+        return recorded
+    return message.said
 
 
 def opened(topic: str, key: str, headers: Sequence[tuple[str, bytes]], value: bytes) -> Recorded:

@@ -27,7 +27,7 @@ CONSUME_BATCH = Histogram(
     "waybill_consume_batch_size", "Deliveries applied in one transaction.", buckets=_SIZES
 )
 CONSUME_FALLBACKS = Counter(
-    "waybill_consume_fallbacks_total", "Batches that failed and were applied one by one."
+    "waybill_consume_fallbacks_total", "Batches that failed and were applied in parts."
 )
 CONSUMER_LAG = Gauge(
     "waybill_consumer_lag", "Messages on the bus that are not applied yet.", ["topic"]

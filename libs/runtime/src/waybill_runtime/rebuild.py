@@ -187,9 +187,8 @@ class Rebuild:
         """
         arrived: list[tuple[Delivery, Recorded]] = []
         for delivery in batch:
-            message = delivery.message
             try:
-                recorded = intake.opened(message.topic, message.key, message.headers, message.value)
+                recorded = intake.said(delivery.message)
             except Poison:
                 continue  # parked by the live consumer, and no part of any view
             arrived.append((delivery, recorded))

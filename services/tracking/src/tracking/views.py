@@ -316,10 +316,16 @@ def _append(timeline: Timeline | None, recorded: Recorded, event: Event) -> Time
         causation_id=recorded.causation_id,
         detail=_detail(event),
     )
-    before = timeline.entries if timeline else ()
-    return Timeline(
-        entries=tuple(sorted((*before, entry), key=lambda e: (e.occurred_at, e.event_id)))
-    )
+    if timeline is None:
+        return Timeline(entries=(entry,))
+    entries = [*timeline.entries, entry]
+    if _by_time(entry) < _by_time(entries[-2]):
+        entries.sort(key=_by_time)
+    return timeline.model_copy(update={"entries": tuple(entries)})
+
+
+def _by_time(entry: Entry) -> tuple[datetime, str]:
+    return entry.occurred_at, entry.event_id
 
 
 TIMELINE: View[Timeline] = View(

@@ -122,9 +122,9 @@ class Holdings:
         decides who comes first when there are more partitions than messages.
         """
         waiting = [
-            (partition, ends.get(partition, 0) - position)
-            for partition, position in sorted(self._next.items())
-            if ends.get(partition, 0) > position
+            (partition, end - self._next[partition])
+            for partition, end in sorted(ends.items())
+            if partition in self._next and end > self._next[partition]
         ]
         shares: dict[Partition, int] = {}
         start = turn % len(waiting) if waiting else 0

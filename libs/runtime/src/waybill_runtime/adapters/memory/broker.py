@@ -5,7 +5,6 @@ that a run under a virtual loop repeats exactly.
 """
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -178,6 +177,11 @@ class MemoryBroker:
     def end(self, partition: Partition) -> int:
         return len(self._logs.get(partition, ()))
 
+    def beyond(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+        """The ends of those logs that go on beyond these positions."""
+        logs = self._logs
+        return {p: end for p, at in positions.items() if (end := len(logs.get(p, ()))) > at}
+
     def ends(self, topics: Collection[str]) -> dict[Partition, int]:
         return {p: len(log) for p, log in self._logs.items() if p.topic in topics}
 
@@ -261,20 +265,25 @@ class MemoryBroker:
     def wake(self) -> None:
         """Something changed: whoever waits looks again."""
         for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            _wake(waiter)
         self._waiters.clear()
 
     async def changed(self, timeout_s: float) -> None:
         """Return at the next change, or after the time."""
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         self._waiters[waiter] = None
+        patience = loop.call_later(timeout_s, _wake, waiter)
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await waiter
+            await waiter
         finally:
+            patience.cancel()
             self._waiters.pop(waiter, None)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _changed(group: _Group) -> None:

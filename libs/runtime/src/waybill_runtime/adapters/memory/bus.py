@@ -194,7 +194,7 @@ class MemoryConsumer:
             for partition, position in list(positions.items()):
                 if position < (first := broker.first(partition)):
                     self._holdings.halt(partition, position, first)
-        ends = {p: end for p, position in positions.items() if (end := broker.end(p)) > position}
+        ends = broker.beyond(positions)
         if not ends:
             self._read = written
             return []

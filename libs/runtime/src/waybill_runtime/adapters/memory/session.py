@@ -11,6 +11,7 @@ from waybill_runtime.adapters.memory.tables import Rows, Tables
 from waybill_runtime.clock import Clock
 
 LOCK_S = 2.0
+KILLED = "the process was killed"
 
 
 class Faults(Protocol):
@@ -105,14 +106,16 @@ class Session:
         Raises:
             StoreUnavailable: the process was killed.
         """
-        self._check_alive()
+        if self.is_dead:
+            raise stored.StoreUnavailable(KILLED)
         try:
             await self._faults.at(point)
         except Exception as error:
             self.failure = error
             raise
         await asyncio.sleep(0)
-        self._check_alive()
+        if self.is_dead:
+            raise stored.StoreUnavailable(KILLED)
 
     async def writes(self, point: str) -> None:
         """Call before a statement that changes or locks something.
@@ -128,7 +131,3 @@ class Session:
         """End the transaction: the stream is not where the writer thought."""
         self.failure = stored.VersionConflict(stream)
         raise self.failure
-
-    def _check_alive(self) -> None:
-        if self.is_dead:
-            raise stored.StoreUnavailable("the process was killed")

@@ -5,11 +5,10 @@ The database outlives its views, so that a simulator can kill a process and star
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
-from functools import cached_property
 
-from waybill_runtime import store, stored
+from waybill_runtime import stored
 from waybill_runtime.adapters.memory.answers import MemoryAnswers
 from waybill_runtime.adapters.memory.documents import MemoryDocuments
 from waybill_runtime.adapters.memory.inbox import MemoryInbox
@@ -25,36 +24,33 @@ __all__ = ["Faults", "MemoryDatabase", "MemoryStore"]
 class MemoryTransaction:
     """All facets on one session, each made when it is first asked for."""
 
+    streams: MemoryStreams
+    inbox: MemoryInbox
+    jobs: MemoryJobs
+    documents: MemoryDocuments
+    answers: MemoryAnswers
+    parking: MemoryParking
+    numbers: MemoryNumbers
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    @cached_property
-    def streams(self) -> MemoryStreams:
-        return MemoryStreams(self._session)
+    def __getattr__(self, name: str) -> object:
+        if name not in _FACETS:
+            raise AttributeError(name)
+        facet = self.__dict__[name] = _FACETS[name](self._session)
+        return facet
 
-    @cached_property
-    def inbox(self) -> MemoryInbox:
-        return MemoryInbox(self._session)
 
-    @cached_property
-    def jobs(self) -> MemoryJobs:
-        return MemoryJobs(self._session)
-
-    @cached_property
-    def documents(self) -> MemoryDocuments:
-        return MemoryDocuments(self._session)
-
-    @cached_property
-    def answers(self) -> MemoryAnswers:
-        return MemoryAnswers(self._session)
-
-    @cached_property
-    def parking(self) -> MemoryParking:
-        return MemoryParking(self._session)
-
-    @cached_property
-    def numbers(self) -> MemoryNumbers:
-        return MemoryNumbers(self._session)
+_FACETS: Mapping[str, Callable[[Session], object]] = {
+    "streams": MemoryStreams,
+    "inbox": MemoryInbox,
+    "jobs": MemoryJobs,
+    "documents": MemoryDocuments,
+    "answers": MemoryAnswers,
+    "parking": MemoryParking,
+    "numbers": MemoryNumbers,
+}
 
 
 class MemoryStore:
@@ -71,31 +67,11 @@ class MemoryStore:
         """End the process: what is open is rolled back, locks and leaderships are free at once."""
         self._end("the process was killed")
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[store.Transaction]:
-        session = Session(self._database, self._faults, writable=True)
-        await self._begin(session)
-        try:
-            yield MemoryTransaction(session)
-            if session.failure is not None:
-                raise session.failure
-            await session.reads("commit.before")
-            session.tables.commit()
-        finally:
-            self._open.pop(id(session), None)
-            self._database.leave(session)
-        self._tell(session)
-        await self._faults.at("commit.after")
+    def transaction(self) -> "_Writing":
+        return _Writing(self, Session(self._database, self._faults, writable=True))
 
-    @contextlib.asynccontextmanager
-    async def reading(self) -> AsyncIterator[store.Transaction]:
-        self._check_here()
-        session = Session(self._database, self._faults, writable=False)
-        self._open[id(session)] = session
-        try:
-            yield MemoryTransaction(session)
-        finally:
-            self._open.pop(id(session), None)
+    def reading(self) -> "_Reading":
+        return _Reading(self, Session(self._database, self._faults, writable=False))
 
     def now(self) -> datetime:
         return self._database.clock.now()
@@ -154,6 +130,12 @@ class MemoryStore:
             self._database.leave(session)
             raise
 
+    async def _commit(self, session: Session) -> None:
+        if session.failure is not None:
+            raise session.failure
+        await session.reads("commit.before")
+        session.tables.commit()
+
     def _tell(self, session: Session) -> None:
         if session.appended or session.scheduled:
             committed = stored.Committed(session.appended, session.scheduled)
@@ -173,3 +155,47 @@ class MemoryStore:
     def _check_here(self) -> None:
         if self._gone is not None:
             raise stored.StoreUnavailable(self._gone)
+
+
+class _Writing:
+    """One transaction, committed when its block ends without an exception."""
+
+    __slots__ = ("_session", "_store")
+
+    def __init__(self, store: MemoryStore, session: Session) -> None:
+        self._store = store
+        self._session = session
+
+    async def __aenter__(self) -> MemoryTransaction:
+        await self._store._begin(self._session)
+        return MemoryTransaction(self._session)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        store, session = self._store, self._session
+        try:
+            if kind is None:
+                await store._commit(session)
+        finally:
+            store._open.pop(id(session), None)
+            store._database.leave(session)
+        if kind is None:
+            store._tell(session)
+            await store._faults.at("commit.after")
+
+
+class _Reading:
+    """One reading, from the start of its block to its end."""
+
+    __slots__ = ("_session", "_store")
+
+    def __init__(self, store: MemoryStore, session: Session) -> None:
+        self._store = store
+        self._session = session
+
+    async def __aenter__(self) -> MemoryTransaction:
+        self._store._check_here()
+        self._store._open[id(self._session)] = self._session
+        return MemoryTransaction(self._session)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._store._open.pop(id(self._session), None)

@@ -55,6 +55,8 @@ DocumentKey = tuple[str, int, str, str]
 class Table(Generic[K, V]):
     """Committed rows, through the changes of one transaction. `commit` makes them everyone's."""
 
+    __slots__ = ("_changes", "_dropped", "_rows")
+
     def __init__(self, rows: dict[K, V]) -> None:
         self._rows = rows
         self._changes: dict[K, V] = {}
@@ -80,6 +82,9 @@ class Table(Generic[K, V]):
 
         Not to be held over an `await`.
         """
+        if not self._changes and not self._dropped:
+            yield from self._rows.items()
+            return
         for key, value in self._rows.items():
             if key not in self._changes and key not in self._dropped:
                 yield key, value
@@ -87,6 +92,8 @@ class Table(Generic[K, V]):
 
     def values(self) -> Iterator[V]:
         """As `items`."""
+        if not self._changes and not self._dropped:
+            return iter(self._rows.values())
         return (value for _, value in self.items())
 
     def commit(self) -> None:

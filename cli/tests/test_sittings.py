@@ -1,0 +1,104 @@
+"""A long run in several sittings: their evidence adds up, and nothing is counted twice."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from waybill.audit.evidence import Finding
+from waybill.failure import CONFLICT, Failure
+from waybill.simulation import report, runs, sittings
+
+BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def asked(first: int, seeds: int = 10, orders: int = 100) -> runs.Asked:
+    return runs.Asked(first=first, seeds=seeds, orders=orders)
+
+
+def total(seeds: int = 10, *violations: str) -> runs.Sum:
+    found = runs.Sum(
+        days=seeds, orders=110 * seeds, planned=1_000 * seeds, cpu_s=2.5 * seeds, virtual_s=60.0
+    )
+    found.struck = Counter({"kill": 400 * seeds, "pause": 600 * seeds})
+    found.violations = len(violations)
+    found.findings["I3"] = Finding("I3", "no oversell", {"orders": 110 * seeds}, list(violations))
+    return found
+
+
+def sit(path: Path, of: int, first: int, found: runs.Sum) -> dict[str, object]:
+    """One sitting, whose days are not run: what it leaves behind."""
+    run = sittings.earlier(path, asked(first, found.days))
+    run.add(asked(first, found.days), found, BEGUN, 30.0)
+    report.keep(asked(first, found.days), run, report.Kept(path, of), BEGUN)
+    told: dict[str, object] = json.loads(path.read_text())
+    return told
+
+
+def test_sittings_add_up_whatever_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    first = sit(path, 30, 20, total())
+    assert first["shortfalls"][0] == "seeds: 10 of 30"  # type: ignore[index]  # as JSON has it
+    sit(path, 30, 0, total())
+    whole = sit(path, 30, 10, total())
+    assert whole["asked"] == {"seeds": 30, "orders": 3_000, "faults": 30_000, "violations": 0}
+    assert whole["reached"] == {"seeds": 30, "orders": 3_300, "faults": 30_000, "violations": 0}
+    assert (whole["shortfalls"], whole["passes"], whole["seed"]) == ([], True, 0)
+    assert whole["duration_s"] == 90.0
+    details = whole["details"]
+    assert isinstance(details, dict)
+    assert details["cpu_s"] == 75.0
+    assert details["faults_by_kind"] == {"pause": 18_000, "kill": 12_000}
+    assert [one["first"] for one in details["sittings"]] == [0, 10, 20]
+    assert all(one["commit"] for one in details["sittings"])
+    assert whole["guarantees"][0]["looked_at"] == {"orders": 3_300}  # type: ignore[index]  # as JSON has it
+
+
+def test_what_one_sitting_found_is_in_the_sum_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    sit(path, 20, 0, total(10, "SKU-1 was sold twice"))
+    whole = sit(path, 20, 10, total())
+    assert whole["reached"]["violations"] == 1  # type: ignore[index]  # as JSON has it
+    assert not whole["passes"]
+
+
+@pytest.mark.parametrize(("first", "seeds"), [(0, 10), (9, 1), (5, 50), (19, 10)])
+def test_seeds_are_not_counted_twice(tmp_path: Path, first: int, seeds: int) -> None:
+    path = tmp_path / "long.json"
+    sit(path, 30, 0, total())
+    sit(path, 30, 15, total(5))
+    with pytest.raises(Failure, match="are in it already") as refused:
+        sittings.earlier(path, asked(first, seeds))
+    assert refused.value.code == CONFLICT
+
+
+def test_days_of_another_size_and_other_files_are_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    sit(path, 30, 0, total())
+    with pytest.raises(Failure, match="100 orders, 1000 faults"):
+        sittings.earlier(path, asked(10, orders=6))
+    path.write_text(json.dumps({"name": "soak", "format": 1, "details": {}}))
+    with pytest.raises(Failure, match="no evidence of simulated days"):
+        sittings.earlier(path, asked(10))
+
+
+def test_an_overlap_is_refused_before_any_day_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.json"
+    sit(path, 30, 0, total())
+    monkeypatch.setattr(runs, "run", lambda *_, **__: pytest.fail("a day was run"))
+    with pytest.raises(Failure, match="seeds 0 to 9"):
+        report.many(asked(0), processes=1, shrinking=0, kept=report.Kept(path, 30))
+
+
+def test_days_that_are_run_are_added(tmp_path: Path) -> None:
+    kept = report.Kept(tmp_path / "long.json", 2)
+    for first in (0, 1):
+        one = runs.Asked(first=first, seeds=1, orders=1, faults=0)
+        assert report.many(one, processes=1, shrinking=0, kept=kept)
+    told = json.loads(kept.path.read_text())
+    assert (told["reached"]["seeds"], told["passes"]) == (2, True)
+    assert told["details"]["cpu_s"] > 0
