@@ -87,6 +87,9 @@ class MemoryStore:
         self._tell(session)
         await self._faults.at("commit.after")
 
+    def marking(self) -> contextlib.AbstractAsyncContextManager[store.Transaction]:
+        return self.transaction()
+
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[store.Transaction]:
         self._check_here()

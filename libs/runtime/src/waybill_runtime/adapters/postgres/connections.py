@@ -45,8 +45,15 @@ async def pool(
     name: str,
     max_connections: int,
     greet: "Callable[[asyncpg.Connection[Row]], Awaitable[None]]",
+    waits_for_disk: bool = True,
 ) -> "asyncpg.Pool[Row]":
-    """A pool that connects when first used; `greet` is called with each new connection."""
+    """A pool that connects when first used; `greet` is called with each new connection.
+
+    `waits_for_disk` False: a commit is answered before it is on the disk.
+    """
+    settings = _SERVER_SETTINGS | {"application_name": name}
+    if not waits_for_disk:
+        settings["synchronous_commit"] = "off"
 
     async def init(connection: "asyncpg.Connection[Row]") -> None:
         _keep_alive(connection)
@@ -61,7 +68,7 @@ async def pool(
         command_timeout=COMMAND_S,
         statement_cache_size=_STATEMENTS,
         max_cacheable_statement_size=0,
-        server_settings=_SERVER_SETTINGS | {"application_name": name},
+        server_settings=settings,
         init=init,
         reset=_nothing_to_reset,
     )
