@@ -53,7 +53,7 @@ def is_durable(call: ast.Call) -> bool:
     match call.func:
         case ast.Name(id="transact"):
             return True
-        case ast.Attribute(attr="transaction" | "leadership"):
+        case ast.Attribute(attr="transaction" | "marking" | "leadership"):
             return True
         case ast.Attribute(attr="send", value=ast.Name(id="producer")):
             return True

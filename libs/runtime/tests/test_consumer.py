@@ -1,7 +1,8 @@
 """The consumer: each event once, poison set aside with its key, zombies fenced off."""
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,11 @@ from prometheus_client import REGISTRY
 
 from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
+from waybill_runtime.adapters.memory.bus import MemoryConsumer
 from waybill_runtime.bus import Delivery, Message, Partition
 from waybill_runtime.consumer import EventConsumer, Handler, Incoming
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.relay import message
 from waybill_runtime.stored import Parked, StoreUnavailable
 from waybill_runtime.testing.world import World, delivery, recorded, simulate
 from waybill_runtime.work import Work
@@ -295,5 +298,55 @@ def test_each_tenant_of_a_batch_gets_a_work_of_its_own() -> None:
         ]
         await take(on, consumer(on, note), batch)
         assert given == [("default", ["default", "default"]), ("other", ["other"])]
+
+    simulate(1, main())
+
+
+async def a_busy_second(on: Infrastructure, handler: Handler) -> None:
+    """A hundred events in a second, through the bus, and as long again to take the last."""
+    await on.bus.ensure_topics(["notifications"])
+    producer = await on.bus.producer()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(consumer(on, handler).run())
+        for number in range(100):
+            await producer.send([message(event(f"s{number}", 1))])
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        on.stopping.set()
+
+
+def test_who_is_long_at_work_takes_more_at_once() -> None:
+    async def main() -> None:
+        on, seen = World().infrastructure("db"), Seen()
+
+        async def slow(work: Work, batch: Sequence[Incoming]) -> None:
+            await asyncio.sleep(0.04)
+            await seen(work, batch)
+
+        await a_busy_second(on, slow)
+        assert len(seen.applied) == 100
+        assert len(seen.batches) <= 16
+
+    simulate(1, main())
+
+
+def test_the_bus_is_told_how_far_we_are_now_and_then_and_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        on, told = World().infrastructure("db"), 0
+        commit = MemoryConsumer.commit
+
+        async def counted(self: MemoryConsumer, offsets: Mapping[Partition, int]) -> None:
+            nonlocal told
+            told += 1
+            await commit(self, offsets)
+
+        monkeypatch.setattr(MemoryConsumer, "commit", counted)
+        await a_busy_second(on, Seen())
+        assert 1 <= told <= 4
+        ends = {p: end for p, (_, end) in (await on.bus.bounds(["notifications"])).items() if end}
+        broker = getattr(on.bus, "_broker")  # noqa: B009 - what it was told is for its displays
+        assert broker.committed("group") == ends
 
     simulate(1, main())

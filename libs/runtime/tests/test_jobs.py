@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
@@ -14,6 +16,7 @@ from waybill_runtime.adapters.memory.store import MemoryStore
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer
+from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob, Job, StoreUnavailable
 from waybill_runtime.testing.world import EPOCH, World, simulate
 
@@ -343,3 +346,29 @@ def test_an_effect_that_comes_back_with_a_reason_is_logged_and_a_plain_poll_is_n
             "log_level": "warning",
         }
     ]
+
+
+def test_timers_and_effects_are_claimed_together_and_an_end_claims_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        on, claims = World().infrastructure("db"), 0
+        marking = on.store.marking
+
+        def counted() -> AbstractAsyncContextManager[Transaction]:
+            nonlocal claims
+            claims += 1
+            return marking()
+
+        monkeypatch.setattr(on.store, "marking", counted)
+
+        async def effect(job: ClaimedJob) -> Outcome:
+            await asyncio.sleep(0.1)
+            return Outcome([say(job.id)])
+
+        due = [Job(id=f"e{n}", kind="call", due_at=EPOCH) for n in range(5)]
+        await run(on, due, 0.9, timers={"timer": lambda _: None}, effects={"call": effect})
+        assert len(await words(on)) == 5
+        assert claims == 2
+
+    simulate(1, main())

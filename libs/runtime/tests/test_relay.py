@@ -125,3 +125,26 @@ def test_a_relay_that_has_lost_the_leadership_publishes_nothing_more(
         assert await on_bus(on) == ["default/preference/a@1"]
 
     simulate(1, main())
+
+
+def test_a_busy_relay_looks_whether_it_leads_a_few_times_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        on = World().infrastructure("db")
+        looked: list[float] = []
+
+        async def still_leader(_: str) -> bool:
+            looked.append(asyncio.get_running_loop().time())
+            return True
+
+        monkeypatch.setattr(on.store, "still_leader", still_leader)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(relay(on, 10))
+            for version in range(1, 801):
+                await append(on, "a", version)
+                await asyncio.sleep(0.01)
+        assert len(await on_bus(on)) == 800
+        assert len(looked) <= 51
+
+    simulate(1, main())

@@ -77,6 +77,17 @@ class TestPostgresStore(StoreConformance):
         await harness.close()
 
 
+async def test_marks_alone_do_not_wait_for_the_disk(dsn: str) -> None:
+    store = await PostgresStore.open(dsn, clock=SystemClock())
+
+    async def asked(pool: "asyncpg.Pool[asyncpg.Record]") -> str:
+        async with pool.acquire() as connection:
+            return str(await connection.fetchval("SHOW synchronous_commit"))
+
+    assert (await asked(store._pool), await asked(store._marks)) == ("on", "off")
+    await store.close()
+
+
 @pytest.fixture
 async def empty(postgres: Server) -> AsyncIterator[str]:
     name = f"store_empty_{os.getpid()}_{next(_number)}"

@@ -110,7 +110,8 @@ class _Server(uvicorn.Server):
 def run(app: FastAPI, *, host: str, port: int, jobs: list[Job]) -> None:
     """Serve, with the jobs beside, until SIGTERM or SIGINT; a job that fails ends the program."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "mail.log"):  # the second is aiosmtpd: a line for each SMTP command
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
         host=host,

@@ -88,6 +88,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         channel = SmtpChannel(HOST, port, sender=SENDER, timeout_s=5)
         async for _ in serving(smtp.serving(messages, host=HOST, port=port), port):
             yield Rig(channel, MAIL, lambda: kept(messages))
+            await channel.close()
     else:
         text = HttpTextChannel(
             "http://mail.test",
@@ -182,8 +183,34 @@ async def send_through(relay: Strict, message: Outgoing) -> str:
     port = free_port()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: SMTP(relay, hostname="relay", loop=loop), HOST, port)
+    channel = SmtpChannel(HOST, port, sender=SENDER, timeout_s=5)
     async with server:
-        return await SmtpChannel(HOST, port, sender=SENDER, timeout_s=5).send(message)
+        try:
+            return await channel.send(message)
+        finally:
+            await channel.close()
+
+
+async def test_mails_in_a_row_share_a_connection_until_the_relay_ends_it() -> None:
+    relay, port, loop = Strict(), free_port(), asyncio.get_running_loop()
+    connections: list[SMTP] = []
+
+    def connection() -> SMTP:
+        connections.append(SMTP(relay, hostname="relay", loop=loop))
+        return connections[-1]
+
+    channel = SmtpChannel(HOST, port, sender=SENDER, timeout_s=5)
+    async with await loop.create_server(connection, HOST, port):
+        for _ in range(3):
+            await channel.send(MAIL)
+        assert len(connections) == 1
+        ended = connections[0].transport
+        assert ended is not None
+        ended.close()
+        await asyncio.sleep(0.05)
+        await channel.send(MAIL)
+        assert (len(connections), len(relay.envelopes)) == (2, 4)
+        await channel.close()
 
 
 @pytest.mark.parametrize(

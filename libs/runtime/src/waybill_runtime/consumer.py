@@ -40,6 +40,11 @@ TRIES = 3
 BACKOFF_S = 0.05
 BACKOFF_S_MAX = 2.0
 ASSIGN_S = 30.0
+REST_S_MAX = 0.05
+"""A consumer rests for as long as it was at work, up to this, so that more comes in one batch: the
+busier the machine, the larger the batches."""
+TELL_S = 1.0
+"""How often the bus is told how far we are, for its displays: what counts is in the store."""
 OWNERSHIP_S = 5.0
 """How often a consumer looks whether what the bus calls its own is still so in the store."""
 
@@ -108,6 +113,8 @@ class EventConsumer:
         self._unassigned: Exception | None = None
         self._fenced: set[Partition] = set()
         self._suspects: frozenset[Partition] = frozenset()
+        self._untold: dict[Partition, int] = {}
+        self._tell_s = 0.0
 
     async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Take ownership: our new epoch fences off whoever read these before.
@@ -164,14 +171,18 @@ class EventConsumer:
                 if self._unassigned is not None:
                     raise self._unassigned
                 if batch:
-                    await self.take(batch)
-                    await self._acknowledge(consumer, batch)
+                    await self._take_and_rest(batch)
+                if self._untold and (not batch or self._clock() >= self._tell_s):
+                    await self._acknowledge(consumer)
                 if self._clock() >= look_s:
                     await self._look_at_ownership()
                     look_s = self._clock() + OWNERSHIP_S
+            if self._untold:
+                await self._acknowledge(consumer)
         finally:
             self._epochs.clear()
             self._fenced.clear()
+            self._untold.clear()
             await consumer.close()
 
     @staticmethod
@@ -195,9 +206,18 @@ class EventConsumer:
         self._fenced |= still.keys() - owned.keys()
         self._suspects = frozenset(self._fenced)
 
-    async def _acknowledge(self, consumer: Consumer, batch: Sequence[Delivery]) -> None:
-        ends = {delivery.partition: delivery.offset + 1 for delivery in batch}
-        await consumer.commit({p: offset for p, offset in ends.items() if p in self._epochs})
+    async def _take_and_rest(self, batch: Sequence[Delivery]) -> None:
+        begun_s = self._clock()
+        await self.take(batch)
+        self._untold.update({delivery.partition: delivery.offset + 1 for delivery in batch})
+        if len(batch) < BATCH:
+            await self._stopping.wait(min(self._clock() - begun_s, REST_S_MAX))
+
+    async def _acknowledge(self, consumer: Consumer) -> None:
+        """Tell the bus how far we are with what is still ours."""
+        untold, self._untold = self._untold, {}
+        self._tell_s = self._clock() + TELL_S
+        await consumer.commit({p: offset for p, offset in untold.items() if p in self._epochs})
 
     async def take(self, batch: Sequence[Delivery]) -> None:
         """Apply a batch, whole or in parts; returns when each is applied, known or parked."""

@@ -37,6 +37,8 @@ IDLE_S = 1.0
 LEASE_S = 30.0
 CLAIM = 100
 AT_ONCE = 32
+ROOM = 8
+"""With room for fewer effects than this, timers are claimed apart: they need none."""
 RETRY_S_MAX = 60.0
 
 
@@ -112,11 +114,21 @@ class JobRunner:
         outcomes would be lost, and their jobs asleep until the leases end.
         """
         try:
-            return await self._fire_timers() + await self._start_effects(calls)
+            if self._free >= ROOM:
+                claimed = await self._claim([*self._timers, *self._effects], self._free)
+            else:
+                claimed = [
+                    *await self._claim(self._timers.keys(), CLAIM),
+                    *await self._claim(self._effects.keys(), self._free),
+                ]
+            self._start_effects([job for job in claimed if job.kind in self._effects], calls)
+            await self._fire_timers([job for job in claimed if job.kind in self._timers])
         except TRANSIENT as error:
             log.warning("nothing taken up", reason=repr(error))
         except Exception:  # whatever it is, it is no reason to cancel the effects
             log.exception("nothing taken up")
+        else:
+            return len(claimed)
         await self._stopping.wait(IDLE_S)
         return 0
 
@@ -133,11 +145,11 @@ class JobRunner:
     async def _claim(self, kinds: Collection[str], limit: int) -> Sequence[ClaimedJob]:
         if not kinds or limit < 1:
             return ()
-        async with self._store.transaction() as transaction:
+        # A lease that a crash of the server undid has lapsed: the same key goes out again.
+        async with self._store.marking() as transaction:
             return await transaction.jobs.claim(kinds, limit=limit, lease_s=LEASE_S)
 
-    async def _fire_timers(self) -> int:
-        claimed = await self._claim(self._timers.keys(), CLAIM)
+    async def _fire_timers(self, claimed: Sequence[ClaimedJob]) -> None:
         fired: list[tuple[ClaimedJob, Outcome]] = []
         for job in claimed:
             try:
@@ -148,14 +160,11 @@ class JobRunner:
                 fired.append((job, Outcome((intent,) if intent else ())))
         if fired:
             await self._settle(fired)
-        return len(claimed)
 
-    async def _start_effects(self, calls: asyncio.TaskGroup) -> int:
-        claimed = await self._claim(self._effects.keys(), self._free)
+    def _start_effects(self, claimed: Sequence[ClaimedJob], calls: asyncio.TaskGroup) -> None:
         for job in claimed:
             self._free -= 1
             calls.create_task(self._perform(job))
-        return len(claimed)
 
     async def _perform(self, job: ClaimedJob) -> None:
         try:
@@ -166,9 +175,10 @@ class JobRunner:
             log.exception("effect failed", kind=job.kind, job=job.id)
             outcome = _Failed(again_s=backoff_s(job.attempt, self._ids))
         finally:
+            if not self._free:
+                self._wake.set()  # there may be more that is due: there was no room for it
             self._free += 1
         await self._done.put((job, outcome))
-        self._wake.set()
 
     async def _record_outcomes(self) -> None:
         """Record what has ended, as many as are there in one transaction."""

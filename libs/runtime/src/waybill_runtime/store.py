@@ -52,6 +52,14 @@ class Store(Protocol):
         """
         ...
 
+    def marking(self) -> AbstractAsyncContextManager[Transaction]:
+        """For one write that may be lost, or told twice, without harm: a lease, a mark.
+
+        Committed by itself as it is made, whatever comes after; a server that crashes in the next
+        moment may have forgotten it.
+        """
+        ...
+
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
         """For reads alone: each statement sees what is committed when it starts."""
         ...

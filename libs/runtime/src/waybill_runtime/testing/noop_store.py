@@ -191,6 +191,10 @@ class NoopStore:
         yield NoopTransaction()
 
     @contextlib.asynccontextmanager
+    async def marking(self) -> AsyncIterator[store.Transaction]:
+        yield NoopTransaction()
+
+    @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[store.Transaction]:
         yield NoopTransaction()
 

@@ -90,7 +90,8 @@ def watched(
 class WatchedStore:
     """A store whose transactions that wrote, and leaderships, have points around them.
 
-    `before` stands inside the transaction, when all is written and nothing committed.
+    `before` stands inside the transaction, when all is written and nothing committed; of a mark,
+    which is committed as it is made, both points stand behind it.
     """
 
     def __init__(self, inner: Store, service: str, hook: Hook) -> None:
@@ -100,12 +101,17 @@ class WatchedStore:
         self._kinds: dict[str, str] = {}
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._transaction(_site())
+        return self._transaction(_site(), self.inner.transaction)
+
+    def marking(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction(_site(), self.inner.marking)
 
     @asynccontextmanager
-    async def _transaction(self, site: str) -> AsyncIterator[Transaction]:
+    async def _transaction(
+        self, site: str, begin: Callable[[], AbstractAsyncContextManager[Transaction]]
+    ) -> AsyncIterator[Transaction]:
         labels: Sequence[str] = ()
-        async with self.inner.transaction() as transaction:
+        async with begin() as transaction:
             deeds = _Deeds(self._kinds)
             yield _WatchedTransaction(transaction, deeds)
             labels = deeds.labels(f"{self._service}/{site}", detailed=site in DETAILED)

@@ -229,6 +229,28 @@ class TransactionCases:
         assert before.utcoffset() == timedelta(0)
 
 
+class MarkingCases:
+    """What `Store` promises of marks."""
+
+    async def test_a_mark_is_there_for_others_when_it_is_left(self, harness: StoreHarness) -> None:
+        one, other = await harness.open(), await harness.open()
+        await schedule(one, job("j", one))
+        async with one.marking() as marking:
+            leased = await marking.jobs.claim(["timer"], limit=1, lease_s=60.0)
+        assert [claimed.id for claimed in leased] == ["j"]
+        async with other.transaction() as transaction:
+            assert not await transaction.jobs.claim(["timer"], limit=1, lease_s=60.0)
+            assert await transaction.jobs.finish([leased[0].token]) == 1
+
+    async def test_listeners_hear_of_what_a_mark_made_due(self, harness: StoreHarness) -> None:
+        store = await harness.open()
+        told: list[Committed] = []
+        store.on_commit(told.append)
+        async with store.marking() as marking:
+            await marking.jobs.schedule([job("j", store)])
+        assert told == [Committed(appended=False, scheduled=True)]
+
+
 class LeadershipCases:
     """What `Store` promises of leadership."""
 

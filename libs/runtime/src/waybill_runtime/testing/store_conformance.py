@@ -12,6 +12,7 @@ from waybill_runtime.testing.store_cases_streams import StreamCases
 from waybill_runtime.testing.store_cases_transactions import (
     AnswerCases,
     LeadershipCases,
+    MarkingCases,
     TransactionCases,
 )
 
@@ -27,6 +28,7 @@ class StoreConformance(
     GenerationCases,
     AnswerCases,
     TransactionCases,
+    MarkingCases,
     LeadershipCases,
 ):
     """One suite for every adapter: `class TestMyStore(StoreConformance)` with a `harness`."""

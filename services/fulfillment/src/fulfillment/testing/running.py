@@ -197,8 +197,8 @@ class Running:
 
     async def run_jobs(self, *kinds: str) -> None:
         """Run what is due, timers and effects, once."""
-        await self.jobs._fire_timers()
         blueprint = self.service.blueprint
+        await self.jobs._fire_timers(await self.jobs._claim(blueprint.timers.keys(), 100))
         claimed = await self.jobs._claim(blueprint.effects.keys(), 100)
         outcomes = [(job, await blueprint.effects[job.kind](job)) for job in claimed]
         if outcomes:

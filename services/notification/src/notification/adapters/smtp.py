@@ -1,6 +1,9 @@
 """E-mail over SMTP. A relay keeps no idempotency keys: a crash after DATA may send twice."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.message import EmailMessage
 
 import aiosmtplib
@@ -8,30 +11,29 @@ import aiosmtplib
 from notification.ports import ChannelRefused, ChannelUnavailable, Outgoing
 
 PERMANENT = 500
+KEPT_S = 5.0
+"""How long a connection without work is kept: less than any relay waits for the next mail."""
+KEPT_MAX = 4
 
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 """An e-mail address as browsers take one (WHATWG HTML, section 4.10.5.1.5)."""
 
 
 class SmtpChannel:
-    """Sends text with an HTML alternative, one connection a message."""
+    """Sends text with an HTML alternative. A connection takes one message after another."""
 
     def __init__(self, host: str, port: int, *, sender: str, timeout_s: float) -> None:
         self._host = host
         self._port = port
         self._sender = sender
         self._timeout_s = timeout_s
+        self._kept: list[tuple[float, aiosmtplib.SMTP]] = []
 
     async def send(self, message: Outgoing) -> str:
         mail = self._mail(message)
         try:
-            _, answer = await aiosmtplib.send(
-                mail,
-                recipients=[message.to],
-                hostname=self._host,
-                port=self._port,
-                timeout=self._timeout_s,
-            )
+            async with self._connection() as connection:
+                _, answer = await connection.send_message(mail, recipients=[message.to])
         except aiosmtplib.SMTPRecipientsRefused as error:
             code = error.recipients[0].code
             if code >= PERMANENT:
@@ -60,5 +62,30 @@ class SmtpChannel:
             mail.add_alternative(message.html, subtype="html")
         return mail
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[aiosmtplib.SMTP]:
+        """A connection for one message; kept for the next one if all went well."""
+        clock = asyncio.get_running_loop().time
+        while self._kept:
+            since_s, connection = self._kept.pop()
+            if connection.is_connected and clock() - since_s < KEPT_S:
+                break
+            connection.close()
+        else:
+            connection = aiosmtplib.SMTP(
+                hostname=self._host, port=self._port, timeout=self._timeout_s
+            )
+            await connection.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if len(self._kept) < KEPT_MAX:
+            self._kept.append((clock(), connection))
+        else:
+            connection.close()
+
     async def close(self) -> None:
-        """Nothing is kept open."""
+        while self._kept:
+            self._kept.pop()[1].close()

@@ -70,6 +70,9 @@ class MemoryStore:
     def transaction(self) -> "_Writing":
         return _Writing(self, Session(self._database, self._faults, writable=True))
 
+    def marking(self) -> "_Writing":
+        return self.transaction()
+
     def reading(self) -> "_Reading":
         return _Reading(self, Session(self._database, self._faults, writable=False))
 

@@ -125,15 +125,18 @@ class PostgresConsumer:
         self._beat_due_s = self._clock.monotonic_s() + self._beat_every_s
 
     async def _look(self) -> dict[Partition, int]:
-        """See what is ours and how far it reaches; tell the listener; look again if it was told.
+        """See where there is more; when other partitions are ours, tell the listener, look again.
 
         A listener may take longer than the lease, so what it was told may have changed since.
         """
         while True:
             async with self._database.connection() as connection:
+                more = await self._membership.more(
+                    connection, self._holdings.claims, self._holdings.positions
+                )
+                if more is not None:
+                    return more
                 self._owned, ends = await self._membership.look(connection)
-            if self._owned == self._holdings.claims:
-                return ends
             await self._holdings.reconcile(self._owned, ends)
 
     async def _fetch(self, ends: Mapping[Partition, int], max_messages: int) -> list[Delivery]:

@@ -33,6 +33,21 @@ SELECT a.topic, a.partition, a.claim, p.next_offset
  WHERE a.grp = $1 AND a.member = $2
 """
 
+# The first row tells whose numbers `look` would answer, the others where there is more to read. A
+# claim's number is drawn anew for each time of ownership, so other claims have another sum.
+_MORE = """/* bus.more */
+WITH held AS MATERIALIZED (
+    SELECT topic, partition, claim FROM bus_assignment WHERE grp = $1 AND member = $2
+)
+SELECT NULL AS topic, count(*)::int AS partition, coalesce(sum(claim), 0)::bigint AS number
+  FROM held
+UNION ALL
+SELECT p.topic, p.partition, p.next_offset
+  FROM unnest($3::text[], $4::int[], $5::bigint[]) AS k(topic, partition, position)
+  JOIN bus_partition p USING (topic, partition)
+ WHERE p.next_offset > k.position
+"""
+
 # One member of a group at a time changes who owns what.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('waybill bus group ' || $1, 0))"
 
@@ -123,6 +138,21 @@ class Membership:
             {partition: row["claim"] for partition, row in places},
             {partition: row["next_offset"] for partition, row in places},
         )
+
+    async def more(
+        self,
+        connection: "Connection",
+        claims: Mapping[Partition, int],
+        positions: Mapping[Partition, int],
+    ) -> dict[Partition, int] | None:
+        """How far those reach that reach beyond our positions; None when other claims are ours."""
+        places = list(positions)
+        told, *rows = await connection.fetch(
+            _MORE, self.group, self.member, *_columns(places), list(positions.values())
+        )
+        if (told["partition"], told["number"]) != (len(claims), sum(claims.values())):
+            return None
+        return {Partition(row["topic"], row["partition"]): row["number"] for row in rows}
 
     async def settle(self, connection: "Connection", release: Collection[Partition]) -> None:
         """Be a member, expel the lapsed, release these, and claim what is due and free."""

@@ -33,6 +33,9 @@ _SERVER_SETTINGS = {
     # A plan made while a database was new would go on reading whole tables as they grow: every
     # statement of ours has its index, so the planner is told to keep to it.
     "enable_seqscan": "off",
+    # For the same reason one plan serves all values. By itself the server would compare costs, find
+    # that a list of two is cheaper than the ten it guesses, and plan anew for every such call.
+    "plan_cache_mode": "force_generic_plan",
 }
 
 
@@ -42,8 +45,15 @@ async def pool(
     name: str,
     max_connections: int,
     greet: "Callable[[asyncpg.Connection[Row]], Awaitable[None]]",
+    waits_for_disk: bool = True,
 ) -> "asyncpg.Pool[Row]":
-    """A pool that connects when first used; `greet` is called with each new connection."""
+    """A pool that connects when first used; `greet` is called with each new connection.
+
+    `waits_for_disk` False: a commit is answered before it is on the disk.
+    """
+    settings = _SERVER_SETTINGS | {"application_name": name}
+    if not waits_for_disk:
+        settings["synchronous_commit"] = "off"
 
     async def init(connection: "asyncpg.Connection[Row]") -> None:
         _keep_alive(connection)
@@ -58,7 +68,7 @@ async def pool(
         command_timeout=COMMAND_S,
         statement_cache_size=_STATEMENTS,
         max_cacheable_statement_size=0,
-        server_settings=_SERVER_SETTINGS | {"application_name": name},
+        server_settings=settings,
         init=init,
         reset=_nothing_to_reset,
     )

@@ -70,6 +70,7 @@ class PostgresStore:
         self._listeners: list[Callable[[stored.Committed], None]] = []
         self._leaderships = Leaderships(dsn, name)
         self._pool: asyncpg.Pool[Row]
+        self._marks: asyncpg.Pool[Row]
 
     @classmethod
     async def open(
@@ -82,6 +83,13 @@ class PostgresStore:
         opened = cls(dsn, clock, name)
         opened._pool = await connections.pool(
             dsn, name=name, max_connections=max_connections, greet=opened._measure
+        )
+        opened._marks = await connections.pool(
+            dsn,
+            name=f"{name} marks",
+            max_connections=1,
+            greet=opened._measure,
+            waits_for_disk=False,
         )
         return opened
 
@@ -99,12 +107,27 @@ class PostgresStore:
         await _to_the_end(self._commit(connection, session))
 
     @contextlib.asynccontextmanager
+    async def marking(self) -> AsyncIterator[store.Transaction]:
+        # No BEGIN, so each statement is a transaction: one way to the server instead of three.
+        async with self._session(self._marks, writable=True) as session:
+            yield PostgresTransaction(session)
+        self._tell(session)
+
+    @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[store.Transaction]:
-        connection = await self._acquire()
+        async with self._session(self._pool, writable=False) as session:
+            yield PostgresTransaction(session)
+
+    @contextlib.asynccontextmanager
+    async def _session(
+        self, pool: "asyncpg.Pool[Row]", *, writable: bool
+    ) -> AsyncIterator[Session]:
+        """Statements that each commit by themselves."""
+        connection = await self._acquire(pool)
         try:
-            yield PostgresTransaction(Session(connection, writable=False))
+            yield Session(connection, writable=writable)
         finally:
-            await _to_the_end(self._release(connection))
+            await _to_the_end(self._release(connection, pool))
 
     def now(self) -> datetime:
         # Counted on with the monotonic clock, so that a jump of this machine's wall clock moves
@@ -138,10 +161,11 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._leaderships.close()
-        try:
-            await asyncio.wait_for(self._pool.close(), CLOSE_S)
-        except TimeoutError:
-            self._pool.terminate()
+        for pool in (self._marks, self._pool):
+            try:
+                await asyncio.wait_for(pool.close(), CLOSE_S)
+            except TimeoutError:
+                pool.terminate()
 
     async def _begin(self) -> "PooledConnection":
         """A connection inside a transaction.
@@ -172,16 +196,18 @@ class PostgresStore:
             raise
         return connection
 
-    async def _acquire(self) -> "PooledConnection":
+    async def _acquire(self, pool: "asyncpg.Pool[Row] | None" = None) -> "PooledConnection":
         try:
-            return await self._pool.acquire(timeout=ACQUIRE_S)
+            return await (pool or self._pool).acquire(timeout=ACQUIRE_S)
         except (asyncpg.PostgresError, *GONE) as error:
             raise translated(error) from error
 
-    async def _release(self, connection: "PooledConnection") -> None:
+    async def _release(
+        self, connection: "PooledConnection", pool: "asyncpg.Pool[Row] | None" = None
+    ) -> None:
         """Give the connection back; one that will not be cleaned in time is cut off."""
         try:
-            await self._pool.release(connection, timeout=ROLLBACK_S)
+            await (pool or self._pool).release(connection, timeout=ROLLBACK_S)
         except (asyncpg.PostgresError, *GONE) as error:
             _log.warning("a connection was cut off", error=repr(error))
 
@@ -208,6 +234,9 @@ class PostgresStore:
             raise translated(error) from error
         finally:
             await self._release(connection)
+        self._tell(session)
+
+    def _tell(self, session: Session) -> None:
         if session.appended or session.scheduled:
             committed = stored.Committed(session.appended, session.scheduled)
             for listener in self._listeners:

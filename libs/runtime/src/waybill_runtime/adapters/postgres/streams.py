@@ -62,8 +62,9 @@ WITH writes AS (
          snapshot = coalesce(w.snapshot, s.snapshot),
          snapshot_version = CASE WHEN w.snapshot IS NULL THEN s.snapshot_version
                                  ELSE w.version END
-    FROM locked l JOIN writes w USING (stream)
-   WHERE s.stream = l.stream AND s.version = w.expected
+    FROM writes w
+   WHERE (SELECT count(*) FROM locked) >= 0
+     AND s.stream = w.stream AND s.version = w.expected AND w.expected > 0
   RETURNING s.stream
 ), inserted AS (
   INSERT INTO streams (stream, tenant, category, id, version, snapshot, snapshot_version)
