@@ -7,11 +7,12 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from capture import decider
+from capture import decider, service, views
 from capture.decider import commands
 from capture.decider.state import Confirmed, Ended
 from waybill_events import capture, codec
 from waybill_events.event import Allocation, Event, LineQuantity
+from waybill_runtime.testing.seeing import shown_and_read
 
 EXPIRES_AT = datetime(2030, 1, 1, tzinfo=UTC)
 LINES = (("ln_1", "A", 3), ("ln_2", "B", 2))
@@ -133,6 +134,18 @@ def test_the_same_command_twice_adds_nothing(
     except decider.CannotCancel:
         return
     assert list(again) == []
+
+
+@given(st.lists(story, min_size=1, max_size=4))
+def test_who_commands_is_shown_what_who_reads_is_shown(
+    asked: list[list[commands.Command]],
+) -> None:
+    placed: list[commands.Command] = [commands.PlaceOrder(order=PLACED)]
+    pairs = shown_and_read(
+        service.ORDER, views.see, [placed, *asked], refusals=(decider.CannotCancel,)
+    )
+    assert [shown for shown, _ in pairs] == [read for _, read in pairs]
+    assert pairs[0][0] is not None
 
 
 @pytest.mark.parametrize("status", ["completed", "rejected", "expired", "cancelled"])

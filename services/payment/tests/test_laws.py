@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payment import decider
+from payment import decider, service, views
 from payment.decider import commands
 from payment.decider.state import Nothing, Payment, State
 from waybill_events import payment
 from waybill_events.event import Event, LineQuantity
 from waybill_events.payment import PaymentInitiated, PricedLine
+from waybill_runtime.testing.seeing import shown_and_read
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LINES = {"ln_1": (6, 255), "ln_2": (3, 100), "ln_3": (2, 0)}
@@ -307,3 +308,17 @@ def test_nothing_happens_to_a_payment_that_does_not_exist(story: Sequence[object
 def test_every_decided_event_survives_the_codec(story: Sequence[object]) -> None:
     for event in lived(story).events:
         assert type(event).model_validate_json(event.model_dump_json()) == event
+
+
+@settings(max_examples=100, deadline=None)
+@given(steps, st.integers(1, 5))
+def test_who_commands_is_shown_what_who_reads_is_shown(
+    story: Sequence[object], at_once: int
+) -> None:
+    given = lived(story).given
+    transactions = [given[at : at + at_once] for at in range(0, len(given), at_once)]
+    pairs = shown_and_read(
+        service.PAYMENT, views.see, transactions, refusals=(decider.CannotRefund,)
+    )
+    assert [shown for shown, _ in pairs] == [read for _, read in pairs]
+    assert pairs[0][0] is not None

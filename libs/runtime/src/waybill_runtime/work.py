@@ -4,10 +4,11 @@ However many commands a batch brings, `load` is one statement and `flush` a hand
 many commands concern is decided in memory, one after another.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from itertools import chain
+from typing import Any, TypeAlias, TypeVar
 
 from waybill_events import codec
 from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
@@ -16,6 +17,11 @@ from waybill_runtime.decider import AnyDecider, Intent
 from waybill_runtime.ids import Ids
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Job, StreamWrite
+
+V = TypeVar("V")
+
+See: TypeAlias = Callable[[V | None, Recorded, Event], V | None]
+"""A view of a stream after one more of its events; None while there is nothing to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +51,36 @@ def caused_by(event: Recorded, service: str) -> Cause:
     return Cause(causation_id=event.event_id, actor=f"system:{service}", origin=event.origin)
 
 
+async def seen_in(
+    transaction: Transaction, decider: AnyDecider, tenant: str, id_: str, see: See[V]
+) -> V | None:
+    """What a view shows of a stream as it stands, for who decides nothing.
+
+    Raises:
+        ValueError: the decider keeps snapshots: they leave out what came before them.
+    """
+    name = str(StreamId(tenant, decider.category, id_))
+    stream = (await transaction.streams.load([name], lock=False))[name]
+    return _folded(decider, stream.events, see)
+
+
+def _folded(decider: AnyDecider, events: Iterable[Recorded], see: See[V]) -> V | None:
+    if decider.snapshot is not None:
+        raise ValueError(f"a snapshot of {decider.category} does not tell what came before it")
+    seen: V | None = None
+    for recorded in events:
+        seen = see(seen, recorded, codec.decode(recorded))
+    return seen
+
+
 @dataclass(slots=True)
 class _Open:
     decider: AnyDecider
     stream: str
     loaded_version: int
     state: Any
+    loaded: Sequence[Recorded]
+    """Its events after the snapshot. Each keeps its model: none is decoded twice."""
     written: list[Recorded] = field(default_factory=list)
 
 
@@ -81,11 +111,23 @@ class Work:
                 state = decider.snapshot.validate_json(stream.snapshot)
             for recorded in stream.events:
                 state = decider.evolve(state, codec.decode(recorded))
-            self._open[decider.category, id_] = _Open(decider, name, stream.version, state)
+            opened = _Open(decider, name, stream.version, state, stream.events)
+            self._open[decider.category, id_] = opened
 
     def state(self, decider: AnyDecider, id_: str) -> Any:
         """The state of a loaded stream, with what was decided here so far."""
         return self._open[decider.category, id_].state
+
+    def seen(self, decider: AnyDecider, id_: str, see: See[V]) -> V | None:
+        """What a view shows of a loaded stream, with what was decided here so far.
+
+        After `flush` it is what `seen_in` would read, without asking the store.
+
+        Raises:
+            ValueError: the decider keeps snapshots: they leave out what came before them.
+        """
+        opened = self._open[decider.category, id_]
+        return _folded(decider, chain(opened.loaded, opened.written), see)
 
     def version(self, decider: AnyDecider, id_: str) -> int:
         """The version a loaded stream will have after `flush`; 0 means that it does not exist."""

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from capture import bodies, decider, reactor, views
 from capture.decider import commands
-from waybill_events import capture, codec
-from waybill_events.envelope import Recorded, StreamId
+from waybill_events import capture
+from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_events.identity import suffix, token_hash
 from waybill_runtime.consumer import Incoming
@@ -21,7 +21,7 @@ from waybill_runtime.http.problem import FieldError, Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Answer, ClaimedJob, Document, Job
-from waybill_runtime.work import Asked, Work, caused_by
+from waybill_runtime.work import Asked, Work, caused_by, seen_in
 
 EXPIRE = "capture.expire"
 RECIPIENTS = "recipients"
@@ -222,26 +222,17 @@ class Orders:
             detail = f"It is too late to cancel: {error}. Arrange a return instead."
             raise Refused(409, "too-late-to-cancel", detail) from error
         await work.flush()
-        return await self.read_in(transaction, asked.tenant, order_id)
+        return self._view(asked.tenant, order_id, work.seen(ORDER, order_id, views.see))
 
     async def read(self, tenant: str, order_id: str) -> bodies.OrderView:
         """An order as it stands now, folded from its stream; 404 when there is none."""
         async with self._on.store.reading() as reading:
-            return await self.read_in(reading, tenant, order_id)
+            seen = await seen_in(reading, ORDER, tenant, order_id, views.see)
+        return self._view(tenant, order_id, seen)
 
-    async def read_in(
-        self, transaction: Transaction, tenant: str, order_id: str
-    ) -> bodies.OrderView:
-        name = str(StreamId(tenant, ORDER.category, order_id))
-        stream = (await transaction.streams.load([name], lock=False))[name]
-        seen: views.OrderSeen | None = None
-        for recorded in stream.events:
-            seen = views.see(seen, recorded, codec.decode(recorded))
+    def _view(self, tenant: str, order_id: str, seen: views.OrderSeen | None) -> bodies.OrderView:
         if seen is None:
             raise _no_order(order_id)
-        return self._view(tenant, seen)
-
-    def _view(self, tenant: str, seen: views.OrderSeen) -> bodies.OrderView:
         placed = seen.placed
         cancellation = "requested" if seen.cancelling else None
         if seen.cancellation_refused and not seen.cancelling:

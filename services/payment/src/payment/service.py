@@ -31,7 +31,7 @@ from waybill_runtime.jobs import Effect, Outcome, backoff_s
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Answer as StoredAnswer
 from waybill_runtime.stored import ClaimedJob, Job, Stream
-from waybill_runtime.work import Asked, Work, caused_by
+from waybill_runtime.work import Asked, Work, caused_by, seen_in
 
 EXPIRE = "payment.expire"
 EXPIRY_MARGIN = timedelta(seconds=1)
@@ -205,25 +205,19 @@ class Payments:
             )
             raise Refused(409, "refund-too-large", detail) from error
         await work.flush()
-        return await self.read_in(transaction, asked.tenant, payment_id)
+        return _shown(payment_id, work.seen(PAYMENT, order_id, views.see))
 
     async def read(self, tenant: str, payment_id: str) -> bodies.PaymentView:
         """A payment as it stands now, folded from its stream; 404 when there is none."""
+        order_id = _order_id(payment_id)
         async with self._on.store.reading() as reading:
-            return await self.read_in(reading, tenant, payment_id)
-
-    async def read_in(
-        self, transaction: Transaction, tenant: str, payment_id: str
-    ) -> bodies.PaymentView:
-        seen = _seen(await _stream(transaction, tenant, _order_id(payment_id)))
-        if seen is None:
-            raise _no_payment(payment_id)
-        return _view(seen)
+            seen = await seen_in(reading, PAYMENT, tenant, order_id, views.see)
+        return _shown(payment_id, seen)
 
     async def of_order(self, tenant: str, order_id: str) -> bodies.PaymentList:
         """An order's payment, folded from the stream that they share; nothing while it has none."""
         async with self._on.store.reading() as reading:
-            seen = _seen(await _stream(reading, tenant, order_id))
+            seen = await seen_in(reading, PAYMENT, tenant, order_id, views.see)
         return bodies.PaymentList(data=[] if seen is None else [_view(seen)])
 
     async def hear(self, callback_id: str, order_id: str, key: str) -> bool:
@@ -256,13 +250,6 @@ async def _stream(transaction: Transaction, tenant: str, order_id: str) -> Strea
     return (await transaction.streams.load([name], lock=False))[name]
 
 
-def _seen(stream: Stream) -> views.PaymentSeen | None:
-    seen: views.PaymentSeen | None = None
-    for recorded in stream.events:
-        seen = views.see(seen, recorded, codec.decode(recorded))
-    return seen
-
-
 def _under_way(stream: Stream, key: str) -> calls.Call | None:
     """The call of this key, if its verdict is not in."""
     state: decider.State = decider.INITIAL
@@ -274,6 +261,12 @@ def _under_way(stream: Stream, key: str) -> calls.Call | None:
         if asked is not None and asked[0].key == key:
             found = asked[0]
     return found if found is not None and decider.is_under_way(state, key) else None
+
+
+def _shown(payment_id: str, seen: views.PaymentSeen | None) -> bodies.PaymentView:
+    if seen is None:
+        raise _no_payment(payment_id)
+    return _view(seen)
 
 
 def _view(seen: views.PaymentSeen) -> bodies.PaymentView:
