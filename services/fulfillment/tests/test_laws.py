@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fulfillment import decider, reactor, service
+from fulfillment import decider, reactor, service, views
 from fulfillment.decider import commands
 from fulfillment.testing.running import (
     FFO,
@@ -25,6 +25,7 @@ from waybill_events import capture, codec
 from waybill_events import fulfillment as facts
 from waybill_events.catalogue import CATALOGUE
 from waybill_events.event import Event
+from waybill_runtime.testing.seeing import shown_and_read
 
 DECIDER = service.rules(WITHIN)
 FFO_3 = FFO[:-1] + "3"
@@ -275,3 +276,17 @@ def test_the_usual_way_reaches_the_door() -> None:
     """The histories above would prove little if none of them shipped anything."""
     told = play([OPENED, *the_usual_way(FFO, {"ln_1": 4})])
     assert [e.shipment_id for e in told if isinstance(e, facts.ShipmentDispatched)] == [SHP]
+
+
+@settings(deadline=None)
+@given(histories(), st.integers(1, 5), IDS)
+def test_who_commands_is_shown_what_who_reads_is_shown(
+    history: Sequence[commands.Command], at_once: int, id_: str
+) -> None:
+    pairs = shown_and_read(
+        DECIDER,
+        views.seeing(id_),
+        [history[at : at + at_once] for at in range(0, len(history), at_once)],
+        refusals=(decider.WrongState, decider.WrongQuantities),
+    )
+    assert [shown for shown, _ in pairs] == [read for _, read in pairs]

@@ -54,11 +54,18 @@ def idempotency_row_outside_tx() -> Iterator[Edit]:
     """The answer of a key is stored after the order, in a transaction of its own."""
 
     async def answered_once(
-        request: Request, principal: Principal, key: str | None, *, store: Store, ids: Ids, do: Do
+        request: Request,
+        principal: Principal,
+        key: str | None,
+        *,
+        store: Store,
+        ids: Ids,
+        do: Do,
+        mark: str | None = None,
     ) -> Response:
         name = idempotency.required(key)
         asked = Asked(tenant=principal.tenant, actor=principal.actor, command_id=f"key:{name}")
-        mark = hashlib.sha256(await request.body()).hexdigest()
+        mark = mark or hashlib.sha256(await request.body()).hexdigest()
 
         async def look(transaction: Transaction) -> Answer | None:
             return await transaction.answers.claim(principal.tenant, f"key:{name}", mark)

@@ -236,6 +236,10 @@ class Answers(Protocol):
         """
         ...
 
+    async def kept(self, tenant: str, key: str) -> Answer | None:
+        """The committed answer of a key, if it has one. Claims nothing, waits for nobody."""
+        ...
+
     async def keep(self, tenant: str, key: str, answer: Answer) -> None:
         """Store the answer of a key claimed in this transaction."""
         ...

@@ -23,6 +23,7 @@ from waybill_runtime.http.idempotency import (
     Reply,
     answered_once,
     marked,
+    replay_if_kept,
     required,
 )
 from waybill_runtime.http.links import SEEN, onwards
@@ -129,7 +130,9 @@ def _add_reads(router: APIRouter, warehouse: Warehouse) -> None:
 def _add_handshake(router: APIRouter, on: Infrastructure, warehouse: Warehouse) -> None:
     async def once(sent: Sent, command: commands.WarehouseCommand) -> Response:
         async def do(transaction: Transaction, asked: Asked) -> Reply:
-            seen = await warehouse.do(transaction, asked, command, sent.if_match)
+            id_ = command.fulfillment_order_id
+            work = await warehouse.open(transaction, asked.tenant, id_)
+            seen = await warehouse.do(work, asked, command, sent.if_match)
             return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
 
         return await answered_once(
@@ -165,24 +168,6 @@ def _add_handshake(router: APIRouter, on: Infrastructure, warehouse: Warehouse) 
         return await once(sent, commands.Pack(fulfillment_order_id=id, parcels=parcels))
 
 
-class _NotAnswered(Exception):
-    """The key has no answer yet; ends the transaction that looked."""
-
-
-async def _kept_answer(on: Infrastructure, sent: Sent) -> Response | None:
-    """The answer that this key was given already."""
-
-    async def do(_: Transaction, __: Asked) -> Reply:
-        raise _NotAnswered
-
-    try:
-        return await answered_once(
-            sent.request, sent.who, sent.key, store=on.store, ids=on.ids, do=do
-        )
-    except _NotAnswered:
-        return None
-
-
 def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None:
     @router.post(
         "/{id}/ship",
@@ -197,8 +182,9 @@ def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None
         """
         who = sent.who
         mark = await marked(sent.request, who, sent.key)
-        if (answered := await _kept_answer(on, sent)) is not None:
-            return answered
+        replay = await replay_if_kept(who, sent.key, mark, store=on.store)
+        if replay is not None:
+            return replay
         command_id = f"key:{required(sent.key)}"
         command = commands.RequestLabel(fulfillment_order_id=id, service=body.service)
         asked = Asked(tenant=who.tenant, actor=who.actor, command_id=command_id)
@@ -209,7 +195,9 @@ def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None
             seen = await shipping.shipped(transaction, asked.tenant, id)
             return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
 
-        return await answered_once(sent.request, who, sent.key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(
+            sent.request, who, sent.key, store=on.store, ids=on.ids, do=do, mark=mark
+        )
 
 
 def feed_router(feed: Feed) -> APIRouter:

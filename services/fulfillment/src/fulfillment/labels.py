@@ -48,14 +48,13 @@ class Labels:
         self._recipients = recipients
 
     async def verdict(
-        self, tenant: str, order_id: str, fulfillment_order_id: str, *, is_first_try: bool
+        self, order: state.FulfillmentOrder | None, *, is_first_try: bool
     ) -> Verdict | None:
         """What the carrier says to the label that is being asked for; None when none is.
 
         Raises:
             VerdictUnknown: a label may or may not have been bought.
         """
-        order = await self._order(tenant, order_id, fulfillment_order_id)
         if order is None or not isinstance(order.phase, state.Labelling):
             return None
         try:
@@ -67,10 +66,9 @@ class Labels:
         """The effect `fulfillment.label`: settle a label that its buyer left open."""
         payload = json.loads(job.payload)
         order_id = payload["order_id"]
+        order = await self._order(DEFAULT_TENANT, order_id, payload["fulfillment_order_id"])
         try:
-            verdict = await self.verdict(
-                DEFAULT_TENANT, order_id, payload["fulfillment_order_id"], is_first_try=False
-            )
+            verdict = await self.verdict(order, is_first_try=False)
         except VerdictUnknown as error:
             return Outcome(again_s=backoff_s(job.attempt, self._on.ids), reason=str(error))
         if verdict is None:

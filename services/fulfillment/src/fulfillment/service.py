@@ -10,8 +10,7 @@ from fulfillment import deadlines, decider, feed, reactor, views
 from fulfillment.deadlines import Deadlines
 from fulfillment.decider import commands
 from fulfillment.ports import Recipient
-from waybill_events import capture, codec
-from waybill_events.envelope import StreamId
+from waybill_events import capture
 from waybill_events.identity import suffix
 from waybill_runtime.consumer import Handler, Incoming
 from waybill_runtime.decider import Decider, Intent
@@ -22,7 +21,7 @@ from waybill_runtime.jobs import Timer
 from waybill_runtime.recipients import Recipients
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob
-from waybill_runtime.work import Asked, Work, caused_by
+from waybill_runtime.work import Asked, Work, caused_by, seen_in
 
 Rules: TypeAlias = Decider[commands.Command, decider.State]
 
@@ -86,27 +85,30 @@ class Warehouse:
         self._on = on
         self._fulfillment = fulfillment
 
+    async def open(self, transaction: Transaction, tenant: str, id_: str) -> Work:
+        """The order of a fulfillment order, loaded and locked: nobody changes it meanwhile.
+
+        Raises:
+            Refused: 404, this can be the id of none.
+        """
+        work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=tenant)
+        await work.load(self._fulfillment, [order_of(id_)])
+        return work
+
     async def do(
-        self,
-        transaction: Transaction,
-        asked: Asked,
-        command: commands.WarehouseCommand,
-        if_match: str | None,
+        self, work: Work, asked: Asked, command: commands.WarehouseCommand, if_match: str | None
     ) -> views.FulfillmentOrder:
-        """Carry out a command on a fulfillment order that its sender has seen.
+        """Carry out a command on a fulfillment order, opened, that its sender has seen.
 
         Raises:
             Refused: 404, 412 and 428 as conditions say, 409 in the wrong state, 422 for
                 quantities that do not fit.
         """
         id_ = command.fulfillment_order_id
-        order_id = order_of(id_)
-        work = Work(transaction, now=self._on.store.now(), ids=self._on.ids, tenant=asked.tenant)
-        await work.load(self._fulfillment, [order_id])
-        current = await self.read_in(transaction, asked.tenant, id_)
+        current = self.shown(work, id_)
         conditions.check_match(if_match, current.version)
         try:
-            work.execute(Intent(self._fulfillment, order_id, command), asked.cause)
+            work.execute(Intent(self._fulfillment, order_of(id_), command), asked.cause)
         except decider.WrongState as error:
             detail = f"The fulfillment order is {current.status}. {error}"
             raise Refused(409, "wrong-state", detail) from error
@@ -115,7 +117,11 @@ class Warehouse:
             errors = [FieldError(pointer=field, detail=str(error))]
             raise Refused(422, "wrong-quantities", str(error), errors=errors) from error
         await work.flush()
-        return await self.read_in(transaction, asked.tenant, id_)
+        return self.shown(work, id_)
+
+    def shown(self, work: Work, id_: str) -> views.FulfillmentOrder:
+        """A fulfillment order as this work opened and changed it; 404 when there is none."""
+        return _found(id_, work.seen(self._fulfillment, order_of(id_), views.seeing(id_)))
 
     async def read(self, tenant: str, id_: str) -> views.FulfillmentOrder:
         """A fulfillment order as it stands now; 404 when there is none."""
@@ -125,16 +131,10 @@ class Warehouse:
     async def read_in(
         self, transaction: Transaction, tenant: str, id_: str
     ) -> views.FulfillmentOrder:
-        name = str(StreamId(tenant, self._fulfillment.category, order_of(id_)))
-        stream = (await transaction.streams.load([name], lock=False))[name]
-        seen: views.FulfillmentOrder | None = None
-        for recorded in stream.events:
-            event = codec.decode(recorded)
-            if views.id_of(event) == id_:
-                seen = views.see(seen, recorded, event)
-        if seen is None:
-            raise no_such(id_)
-        return seen
+        see = views.seeing(id_)
+        return _found(
+            id_, await seen_in(transaction, self._fulfillment, tenant, order_of(id_), see)
+        )
 
     async def find(
         self, tenant: str, filters: dict[str, str], after: str | None, limit: int
@@ -158,6 +158,12 @@ def order_of(fulfillment_order_id: str) -> str:
     if not _ID.fullmatch(fulfillment_order_id):
         raise no_such(fulfillment_order_id)
     return f"ord_{suffix(fulfillment_order_id)}"
+
+
+def _found(id_: str, seen: views.Seen) -> views.FulfillmentOrder:
+    if seen is None:
+        raise no_such(id_)
+    return seen
 
 
 def no_such(id_: str) -> Refused:

@@ -1,19 +1,20 @@
 """Shipping in three steps: ask in the stream, buy the label outside, record what came of it."""
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from fulfillment import views
 from fulfillment.decider import commands, state
 from fulfillment.labels import Labels, VerdictUnknown
 from fulfillment.service import Rules, Warehouse, order_of
 from waybill_runtime.decider import Intent
-from waybill_runtime.http import conditions
+from waybill_runtime.http import conditions, idempotency
 from waybill_runtime.http.problem import Refused
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Answer
 from waybill_runtime.transact import transact
-from waybill_runtime.work import Asked, Cause, Work
+from waybill_runtime.work import Asked, Cause
 
 RETRY_AFTER_S = 2
 
@@ -37,8 +38,8 @@ class Shipping:
         Raises:
             Refused: what other commands raise; 503 nobody knows yet: the same request later says.
         """
-        is_first_try = await self._ask(asked, command, if_match, mark)
-        await self._settle(asked, command, is_first_try=is_first_try)
+        order, is_first_try = await self._ask(asked, command, if_match, mark)
+        await self._settle(asked, order, is_first_try=is_first_try)
 
     async def shipped(
         self, transaction: Transaction, tenant: str, id_: str
@@ -55,54 +56,43 @@ class Shipping:
 
     async def _ask(
         self, asked: Asked, command: commands.RequestLabel, if_match: str | None, mark: str
-    ) -> bool:
-        """Commit the request for a label; True when the carrier was not asked before.
+    ) -> tuple[state.FulfillmentOrder, bool]:
+        """Commit the request for a label; True with it when the carrier was not asked before.
 
         The key's own request has moved the version on, so a repeat is let through without it.
         """
         id_ = command.fulfillment_order_id
 
-        async def body(transaction: Transaction) -> bool:
+        async def body(transaction: Transaction) -> tuple[state.FulfillmentOrder, bool]:
             name = f"ship:{asked.command_id}"
             kept = await transaction.answers.claim(asked.tenant, name, mark)
-            if kept is not None and kept.fingerprint != mark:
-                raise Refused(
-                    422,
-                    "idempotency-key-reused",
-                    "This Idempotency-Key was used for another request. Take a new key.",
-                )
-            if kept is not None and await self._is_asked(transaction, asked.tenant, id_):
-                return False
-            before = await self.warehouse.read_in(transaction, asked.tenant, id_)
-            after = await self.warehouse.do(transaction, asked, command, if_match)
+            if kept is not None:
+                idempotency.check_same(kept, mark)
+            order_id = order_of(id_)
+            work = await self.warehouse.open(transaction, asked.tenant, id_)
+            order = work.state(self.fulfillment, order_id).orders.get(id_)
+            if kept is not None and _is_asked(order):
+                return order, False
+            before = work.version(self.fulfillment, order_id)
+            await self.warehouse.do(work, asked, command, if_match)
             if kept is None:
                 await transaction.answers.keep(asked.tenant, name, Answer(mark, 202, {}, b""))
-            return after.version > before.version
+            is_first_try = work.version(self.fulfillment, order_id) > before
+            return work.state(self.fulfillment, order_id).orders[id_], is_first_try
 
         return await transact(self.on.store, self.on.ids, body)
 
-    async def _is_asked(self, transaction: Transaction, tenant: str, id_: str) -> bool:
-        """Whether the carrier is being asked, or has said yes; after a no it may be asked anew."""
-        order_id = order_of(id_)
-        work = Work(transaction, now=self.on.store.now(), ids=self.on.ids, tenant=tenant)
-        await work.load(self.fulfillment, [order_id])
-        order = work.state(self.fulfillment, order_id).orders.get(id_)
-        return order is not None and isinstance(order.phase, state.Labelling | state.Shipped)
-
     async def _settle(
-        self, asked: Asked, command: commands.RequestLabel, *, is_first_try: bool
+        self, asked: Asked, order: state.FulfillmentOrder, *, is_first_try: bool
     ) -> None:
         """Hear the carrier's verdict and commit it; nothing to do when it is known.
 
         Raises:
             Refused: 503 while it is unknown.
         """
-        id_ = command.fulfillment_order_id
-        order_id = order_of(id_)
+        id_ = order.asked.fulfillment_order_id
         try:
-            verdict = await self.labels.verdict(
-                asked.tenant, order_id, id_, is_first_try=is_first_try
-            )
+            verdict = await self.labels.verdict(order, is_first_try=is_first_try)
         except VerdictUnknown as error:
             raise Refused(
                 503,
@@ -115,13 +105,17 @@ class Shipping:
             return
 
         async def record(transaction: Transaction) -> None:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids, tenant=asked.tenant)
-            await work.load(self.fulfillment, [order_id])
+            work = await self.warehouse.open(transaction, asked.tenant, id_)
             cause = Cause(causation_id=asked.command_id, actor="system:fulfillment")
-            work.execute(Intent(self.fulfillment, order_id, verdict), cause)
+            work.execute(Intent(self.fulfillment, order_of(id_), verdict), cause)
             await work.flush()
 
         await transact(self.on.store, self.on.ids, record)
+
+
+def _is_asked(order: state.FulfillmentOrder | None) -> TypeGuard[state.FulfillmentOrder]:
+    """Whether the carrier is being asked, or has said yes; after a no it may be asked anew."""
+    return order is not None and isinstance(order.phase, state.Labelling | state.Shipped)
 
 
 def _refused_by_carrier(seen: views.FulfillmentOrder) -> Refused:

@@ -1,7 +1,8 @@
 """How a fulfillment order looks: folded from its order's stream, and listed for warehouses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -105,7 +106,10 @@ class FulfillmentOrder(BaseModel):
     version: int
 
 
-def see(seen: FulfillmentOrder | None, recorded: Recorded, event: Event) -> FulfillmentOrder | None:
+Seen: TypeAlias = FulfillmentOrder | None
+
+
+def see(seen: Seen, recorded: Recorded, event: Event) -> Seen:
     """The fulfillment order after one more event that names it."""
     if isinstance(event, facts.FulfillmentOrderCreated):
         return _opened(recorded, event)
@@ -219,6 +223,15 @@ SHOWN: tuple[type[Event], ...] = (
 def id_of(event: Event) -> str | None:
     """The fulfillment order that an event shows in, if any."""
     return getattr(event, "fulfillment_order_id", None) if isinstance(event, SHOWN) else None
+
+
+def seeing(id_: str) -> Callable[[Seen, Recorded, Event], Seen]:
+    """`see` of one fulfillment order: its order's stream tells of others too."""
+
+    def see_it(seen: Seen, recorded: Recorded, event: Event) -> Seen:
+        return see(seen, recorded, event) if id_of(event) == id_ else seen
+
+    return see_it
 
 
 STATUSES = ("requested", "accepted", "rejected", "picked", "packed", "shipped", "cancelled")

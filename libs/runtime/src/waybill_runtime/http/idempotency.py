@@ -130,6 +130,25 @@ async def marked(request: Request, principal: Principal, key: str | None) -> str
     return fingerprint(request, principal, body)
 
 
+async def replay_if_kept(
+    principal: Principal, key: str | None, mark: str, *, store: Store
+) -> Response | None:
+    """The answer kept before, for a command that does much before `answered_once`; None: none yet.
+
+    Waits for nobody: of a request in flight it knows nothing.
+
+    Raises:
+        Refused: 400 no key, 422 the key was used for another request or by somebody else.
+    """
+    name = required(key)
+    async with store.reading() as reading:
+        kept = await reading.answers.kept(principal.tenant, f"key:{name}")
+    if kept is None:
+        return None
+    check_same(kept, mark)
+    return _response(kept, replayed=True)
+
+
 async def answered_once(
     request: Request,
     principal: Principal,
@@ -138,16 +157,18 @@ async def answered_once(
     store: Store,
     ids: Ids,
     do: Callable[[Transaction, Asked], Awaitable[Reply]],
+    mark: str | None = None,
 ) -> Response:
     """Run `do` and keep its answer in one transaction, or replay the answer kept before.
 
-    `do` may run again on a new transaction after a conflict.
+    `do` may run again on a new transaction after a conflict. `mark` is what `marked` said of the
+    request, where it was asked before.
 
     Raises:
         Refused: 400 no key, 409 it is in flight, 422 a field is there twice, there is a card
             number, or the key was used for another request or by somebody else.
     """
-    mark = await marked(request, principal, key)
+    mark = mark or await marked(request, principal, key)
     name = required(key)
     asked = Asked(tenant=principal.tenant, actor=principal.actor, command_id=f"key:{name}")
 
@@ -169,11 +190,24 @@ async def answered_once(
         return answer, False
 
     answer, replayed = await transact(store, ids, body)
-    if answer.fingerprint != mark:
+    check_same(answer, mark)
+    return _response(answer, replayed=replayed)
+
+
+def check_same(kept: Answer, mark: str) -> None:
+    """Let pass the request that was answered, or whose part was done, under this key.
+
+    Raises:
+        Refused: 422, it is another one.
+    """
+    if kept.fingerprint != mark:
         raise Refused(
             422,
             "idempotency-key-reused",
             "This Idempotency-Key was used for another request. Take a new key.",
         )
+
+
+def _response(answer: Answer, *, replayed: bool) -> Response:
     headers = dict(answer.headers) | ({"Idempotent-Replayed": "true"} if replayed else {})
     return Response(answer.body, answer.status, headers=headers, media_type="application/json")

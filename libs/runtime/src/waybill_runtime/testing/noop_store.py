@@ -144,6 +144,9 @@ class NoopAnswers:
     async def claim(self, tenant: str, key: str, fingerprint: str) -> stored.Answer | None:
         return None
 
+    async def kept(self, tenant: str, key: str) -> stored.Answer | None:
+        return None
+
     async def keep(self, tenant: str, key: str, answer: stored.Answer) -> None:
         """Nothing is kept."""
 

@@ -108,6 +108,27 @@ class AnswerCases:
             await transaction.answers.keep("default", "key-1", answer())
         assert await replayed(other, "key-1") == answer()
 
+    async def test_an_answer_is_read_by_its_tenant_and_key(self, harness: StoreHarness) -> None:
+        one, other = await harness.open(), await harness.open()
+        await keep(one, "key-1", answer(b'{"raw": "\xff\x00"}'))
+        async with other.reading() as reading:
+            assert await reading.answers.kept("default", "key-1") == answer(b'{"raw": "\xff\x00"}')
+            assert await reading.answers.kept("default", "key-2") is None
+            assert await reading.answers.kept("other", "key-1") is None
+
+    async def test_who_reads_an_answer_waits_for_nobody_and_claims_nothing(
+        self, harness: StoreHarness
+    ) -> None:
+        one, other = await harness.open(), await harness.open()
+        assert await replayed(one, "key-1") is None
+        async with one.transaction() as transaction:
+            assert await transaction.answers.claim("default", "key-1", "f1") is None
+            async with other.reading() as reading:
+                assert await reading.answers.kept("default", "key-1") is None
+            await transaction.answers.keep("default", "key-1", answer())
+        async with other.reading() as reading:
+            assert await reading.answers.kept("default", "key-1") == answer()
+
 
 class TransactionCases:
     """What `Store` promises of transactions."""

@@ -19,6 +19,10 @@ class MemoryAnswers:
             self._ours.add((tenant, key))
         return kept
 
+    async def kept(self, tenant: str, key: str) -> Answer | None:
+        await self._session.reads("answers.kept")
+        return self._answers.get((tenant, key))
+
     async def keep(self, tenant: str, key: str, answer: Answer) -> None:
         if (tenant, key) not in self._ours:
             raise ValueError(f"the key {key!r} was not claimed in this transaction")

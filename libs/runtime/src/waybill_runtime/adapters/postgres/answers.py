@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from waybill_runtime.stored import Answer
 
 if TYPE_CHECKING:
-    from waybill_runtime.adapters.postgres.session import Session
+    from waybill_runtime.adapters.postgres.session import Row, Session
 
 # Waits for a request with this key that is still in flight. A claim that was committed without
 # an answer is taken over; a row that has its answer is left alone and nothing is returned.
@@ -17,8 +17,10 @@ ON CONFLICT (tenant, key) DO UPDATE SET fingerprint = excluded.fingerprint
 RETURNING 1 AS ours
 """
 
-KEPT = """/* answers.claim: the answer that was kept */
-SELECT fingerprint, status, headers, body FROM answers WHERE tenant = $1 AND key = $2
+# A claim that was committed without an answer has none.
+KEPT = """/* answers.kept */
+SELECT fingerprint, status, headers, body FROM answers
+ WHERE tenant = $1 AND key = $2 AND status IS NOT NULL
 """
 
 KEEP = """/* answers.keep */
@@ -39,8 +41,11 @@ class PostgresAnswers:
             self._ours.add((tenant, key))
             return None
         # A statement of its own, so that it sees what the one before waited for.
-        (row,) = await self._session.read(KEPT, tenant, key)
-        return Answer(row["fingerprint"], row["status"], json.loads(row["headers"]), row["body"])
+        return await self.kept(tenant, key)
+
+    async def kept(self, tenant: str, key: str) -> Answer | None:
+        rows = await self._session.read(KEPT, tenant, key)
+        return None if not rows else _answer(rows[0])
 
     async def keep(self, tenant: str, key: str, answer: Answer) -> None:
         if (tenant, key) not in self._ours:
@@ -49,3 +54,7 @@ class PostgresAnswers:
         await self._session.write(
             KEEP, tenant, key, answer.fingerprint, answer.status, headers, answer.body
         )
+
+
+def _answer(row: "Row") -> Answer:
+    return Answer(row["fingerprint"], row["status"], json.loads(row["headers"]), row["body"])
