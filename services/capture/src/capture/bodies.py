@@ -9,11 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from capture import addresses, fields
 from waybill_runtime import cards
+from waybill_runtime.http.text import printable
 
 LINES_MAX = 1_000
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(fields.clean)]
-Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(fields.printable)]
+Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
 CurrencyCode = Annotated[
     str, Field(pattern="^[A-Z]{3}$", examples=["GBP"]), AfterValidator(fields.currency)
 ]

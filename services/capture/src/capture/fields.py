@@ -9,6 +9,7 @@ import phonenumbers
 import pycountry
 
 from waybill_runtime import cards
+from waybill_runtime.http.text import printable
 
 _EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
 
@@ -58,10 +59,3 @@ def email(address: str) -> str:
 
 def clean(text: str) -> str:
     return cards.free_text(printable(text))
-
-
-def printable(text: str) -> str:
-    """Of codes: whether they hold a card's number is asked of every body (`idempotency`)."""
-    if any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise ValueError("Control characters are not accepted here.")
-    return text

@@ -28,13 +28,13 @@ from waybill_runtime.http.idempotency import (
 )
 from waybill_runtime.http.links import SEEN, onwards
 from waybill_runtime.http.problem import Refused, not_found
+from waybill_runtime.http.text import PRINTABLE
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
 
 Writer = Annotated[Principal, Depends(requires("fulfillment:write"))]
 Reader = Annotated[Principal, Depends(requires("fulfillment:read"))]
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
 
 FOUND = {"id": "$response.body#/data/0/id"}

@@ -7,19 +7,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fulfillment import views
 from waybill_runtime import cards
+from waybill_runtime.http.text import printable
 
 LINES_MAX = 1_000
 PACKAGES_MAX = 100
 WEIGHT_G_MAX = 1_000_000
 
 
-def _clean(text: str) -> str:
-    if any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise ValueError("Control characters are not accepted here.")
-    return text
-
-
-LineId = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_clean)]
+LineId = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 
 
 class Body(BaseModel):
@@ -36,7 +31,7 @@ class Reject(Body):
     reason: Annotated[
         str,
         Field(min_length=1, max_length=200),
-        AfterValidator(_clean),
+        AfterValidator(printable),
         AfterValidator(cards.free_text),
     ]
 

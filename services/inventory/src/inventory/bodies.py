@@ -7,15 +7,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from inventory import views
 from inventory.decider.stock import Level, Reorder, Stock
 from waybill_runtime import cards
+from waybill_runtime.http.text import printable
 
 LINES_MAX = 1_000
 UNITS_MAX = 1_000_000
-
-
-def _clean(text: str) -> str:
-    if any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise ValueError("Control characters are not accepted here.")
-    return text
 
 
 def _sku(text: str) -> str:
@@ -23,7 +18,7 @@ def _sku(text: str) -> str:
         raise ValueError("A SKU cannot contain '/', for it is part of a path. Leave that out.")
     if text != text.strip():
         raise ValueError("A SKU neither begins nor ends with a space. Leave that out.")
-    return _clean(text)
+    return printable(text)
 
 
 Sku = Annotated[str, Field(min_length=1, max_length=64, examples=["85123A"]), AfterValidator(_sku)]
@@ -38,7 +33,7 @@ Location = Annotated[
 Reference = Annotated[
     str,
     Field(min_length=1, max_length=200),
-    AfterValidator(_clean),
+    AfterValidator(printable),
     AfterValidator(cards.free_text),
 ]
 Reason = Annotated[

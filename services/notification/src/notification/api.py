@@ -12,13 +12,13 @@ from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
 from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
 from waybill_runtime.http.links import SEEN, onwards
+from waybill_runtime.http.text import PRINTABLE
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
 
 Reader = Annotated[Principal, Depends(requires("notifications:read"))]
 Writer = Annotated[Principal, Depends(requires("notifications:write"))]
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 CUSTOMER = {"customer_ref": "$response.body#/customer_ref"}
 CustomerRef = Annotated[str, Path(min_length=1, max_length=64, pattern=PRINTABLE)]
 Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]

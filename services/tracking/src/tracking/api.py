@@ -13,11 +13,12 @@ from waybill_runtime.http import conditions
 from waybill_runtime.http.auth import Principal, requires
 from waybill_runtime.http.links import onwards
 from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.text import PRINTABLE
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.stored import StoreUnavailable
 
 Staff = Annotated[Principal, Depends(requires("timeline:read"))]
-OrderId = Annotated[str, Path(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+OrderId = Annotated[str, Path(max_length=80, pattern=PRINTABLE)]
 
 STREAMS_MAX = 500
 LOOK_S = 0.5

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from waybill_runtime.bus import BusUnavailable
+from waybill_runtime.http import text
 from waybill_runtime.stored import CommitUnknown, LockTimeout, StoreUnavailable, VersionConflict
 
 log = structlog.get_logger("waybill.http")
@@ -132,7 +133,7 @@ _SHAPES: Mapping[str, str] = {
     "^[A-Z]{2}$": "Write two capital letters, such as GB.",
     "^[A-Z]{3}$": "Write three capital letters, such as GBP.",
     "^[a-z]{2}(-[A-Z]{2})?$": "Write a language, alone or with a country, such as en or en-GB.",
-    r"^[^\x00-\x1f\x7f]*$": "Control characters are not accepted here.",
+    text.PRINTABLE: "Control characters are not accepted here.",
 }
 """Shapes of text in words; others are shown as the patterns they are."""
 _NO_OBJECT = frozenset({"missing", "model_attributes_type", "model_type", "dict_type"})
