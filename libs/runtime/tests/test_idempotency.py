@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from waybill_runtime.http.auth import Principal
 from waybill_runtime.http.idempotency import Reply, answered_once
+from waybill_runtime.http.sent import Sent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.testing.world import World, simulate
@@ -46,9 +47,7 @@ class Asking:
             return {"type": "http.request", "body": b"{}", "more_body": False}
 
         response = await answered_once(
-            Request(scope, receive),
-            principal,
-            "key",
+            Sent(Request(scope, receive), principal, "key"),
             store=self._on.store,
             ids=self._on.ids,
             do=self._do,

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from fastapi import Request
 from starlette.responses import Response
 
 import capture.api
@@ -15,8 +14,8 @@ import fulfillment.api
 import inventory.api
 from bugs.planting import Edit, bug
 from waybill_runtime.http import idempotency
-from waybill_runtime.http.auth import Principal
 from waybill_runtime.http.idempotency import Reply
+from waybill_runtime.http.sent import Sent
 from waybill_runtime.ids import Ids
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import Answer
@@ -54,25 +53,18 @@ def idempotency_row_outside_tx() -> Iterator[Edit]:
     """The answer of a key is stored after the order, in a transaction of its own."""
 
     async def answered_once(
-        request: Request,
-        principal: Principal,
-        key: str | None,
-        *,
-        store: Store,
-        ids: Ids,
-        do: Do,
-        mark: str | None = None,
+        sent: Sent, *, store: Store, ids: Ids, do: Do, mark: str | None = None
     ) -> Response:
-        name = idempotency.required(key)
-        asked = Asked(tenant=principal.tenant, actor=principal.actor, command_id=f"key:{name}")
-        mark = mark or hashlib.sha256(await request.body()).hexdigest()
+        name, tenant = idempotency.required(sent.key), sent.who.tenant
+        asked = Asked(tenant=tenant, actor=sent.who.actor, command_id=f"key:{name}")
+        mark = mark or hashlib.sha256(await sent.request.body()).hexdigest()
 
         async def look(transaction: Transaction) -> Answer | None:
-            return await transaction.answers.claim(principal.tenant, f"key:{name}", mark)
+            return await transaction.answers.claim(tenant, f"key:{name}", mark)
 
         async def keep(transaction: Transaction, answer: Answer) -> None:
-            if await transaction.answers.claim(principal.tenant, f"key:{name}", mark) is None:
-                await transaction.answers.keep(principal.tenant, f"key:{name}", answer)
+            if await transaction.answers.claim(tenant, f"key:{name}", mark) is None:
+                await transaction.answers.keep(tenant, f"key:{name}", answer)
 
         answer = await transact(store, ids, look)
         if answer is None:

@@ -10,16 +10,18 @@ from capture.service import Orders
 from capture.vault import Vault
 from waybill_runtime.http import conditions, query
 from waybill_runtime.http.auth import Principal, requires
-from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
-from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.conditions import Cursor, Limit
+from waybill_runtime.http.idempotency import Reply, answered_once
 from waybill_runtime.http.links import SEEN, onwards
+from waybill_runtime.http.sent import Sent, sent_by, sent_on_a_version_by
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
 
-Writer = Annotated[Principal, Depends(requires("orders:write"))]
+Writing = Annotated[Sent, Depends(sent_by("orders:write"))]
+Cancelling = Annotated[Sent, Depends(sent_on_a_version_by("orders:write"))]
 Reader = Annotated[Principal, Depends(requires("orders:read"))]
-Eraser = Annotated[Principal, Depends(requires("recipients:erase"))]
+Erasing = Annotated[Sent, Depends(sent_by("recipients:erase"))]
 VaultReader = Annotated[Principal, Depends(requires("recipients:read"))]
 
 ORDER = {"order_id": "$response.body#/id"}
@@ -36,16 +38,14 @@ def orders_router(on: Infrastructure, orders: Orders) -> APIRouter:
         response_model=bodies.PlacedOrder,
         responses=onwards(201, read_order=ORDER, cancel_order=ORDER | SEEN),
     )
-    async def place(
-        request: Request, body: bodies.PlaceOrder, who: Writer, key: IdempotencyKey = None
-    ) -> Response:
+    async def place(body: bodies.PlaceOrder, sent: Writing) -> Response:
         """Accept an order. Durable when answered; stock and payment follow by themselves."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
             placed = await orders.place(transaction, asked, body)
             return Reply(201, placed, {"Location": f"/v1/orders/{placed.id}", "ETag": '"1"'})
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
     @router.get(
         "/{order_id}",
@@ -120,21 +120,14 @@ def _add_cancel(router: APIRouter, on: Infrastructure, orders: Orders) -> None:
         response_model=bodies.OrderView,
         responses=onwards(200, read_order=ORDER),
     )
-    async def cancel(
-        request: Request,
-        order_id: str,
-        body: bodies.CancelOrder,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
-    ) -> Response:
+    async def cancel(order_id: str, body: bodies.CancelOrder, sent: Cancelling) -> Response:
         """Cancel what was not dispatched. Before confirmation it is done at once."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
-            order = await orders.cancel(transaction, asked, order_id, body.reason, if_match)
+            order = await orders.cancel(transaction, asked, order_id, body.reason, sent.if_match)
             return Reply(200, order, {"ETag": conditions.etag(order.version)})
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
 
 def recipients_router(on: Infrastructure, vault: Vault) -> APIRouter:
@@ -147,15 +140,13 @@ def recipients_router(on: Infrastructure, vault: Vault) -> APIRouter:
         return await vault.read(who.tenant, recipient_ref)
 
     @router.post("/erase", operation_id="erase_recipients", response_model=bodies.Erased)
-    async def erase(
-        request: Request, body: bodies.EraseRecipient, who: Eraser, key: IdempotencyKey = None
-    ) -> Response:
+    async def erase(body: bodies.EraseRecipient, sent: Erasing) -> Response:
         """Forget a person: the data goes, the order's history stays."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
             count = await vault.erase(transaction, asked, body)
             return Reply(200, bodies.Erased(erased=count))
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
     return router

@@ -1,6 +1,5 @@
 """The warehouses' HTTP interface, their feed, and the door for the carrier's callbacks."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,9 +16,8 @@ from fulfillment.shipping import Shipping
 from waybill_events.identity import suffix
 from waybill_runtime.http import conditions, query, signatures
 from waybill_runtime.http.auth import Principal, requires
-from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
+from waybill_runtime.http.conditions import Cursor, Limit
 from waybill_runtime.http.idempotency import (
-    IdempotencyKey,
     Reply,
     answered_once,
     marked,
@@ -28,12 +26,13 @@ from waybill_runtime.http.idempotency import (
 )
 from waybill_runtime.http.links import SEEN, onwards
 from waybill_runtime.http.problem import Refused, not_found
+from waybill_runtime.http.sent import Sent, sent_on_a_version_by
 from waybill_runtime.http.text import PRINTABLE
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
 
-Writer = Annotated[Principal, Depends(requires("fulfillment:write"))]
+Writing = Annotated[Sent, Depends(sent_on_a_version_by("fulfillment:write"))]
 Reader = Annotated[Principal, Depends(requires("fulfillment:read"))]
 Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
 
@@ -42,25 +41,6 @@ SAME = {"id": "$response.body#/id"}
 
 FEED_PAGE = 100
 FEED_PAGE_MAX = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What comes with every command beside its body."""
-
-    request: Request
-    who: Principal
-    key: str | None
-    if_match: str | None
-
-
-async def _sent(
-    request: Request, who: Writer, key: IdempotencyKey = None, if_match: IfMatch = None
-) -> Sent:
-    return Sent(request, who, key, if_match)
-
-
-WithHeaders = Annotated[Sent, Depends(_sent)]
 
 
 def warehouse_router(on: Infrastructure, warehouse: Warehouse, shipping: Shipping) -> APIRouter:
@@ -135,9 +115,7 @@ def _add_handshake(router: APIRouter, on: Infrastructure, warehouse: Warehouse) 
             seen = await warehouse.do(work, asked, command, sent.if_match)
             return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
 
-        return await answered_once(
-            sent.request, sent.who, sent.key, store=on.store, ids=on.ids, do=do
-        )
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
     answers: dict[str, Any] = {
         "response_model": views.FulfillmentOrder,
@@ -145,22 +123,22 @@ def _add_handshake(router: APIRouter, on: Infrastructure, warehouse: Warehouse) 
     }
 
     @router.post("/{id}/accept", operation_id="accept_fulfillment_order", **answers)
-    async def accept(id: str, body: bodies.Accept, sent: WithHeaders) -> Response:
+    async def accept(id: str, body: bodies.Accept, sent: Writing) -> Response:
         """Take it on."""
         return await once(sent, commands.Accept(fulfillment_order_id=id))
 
     @router.post("/{id}/reject", operation_id="reject_fulfillment_order", **answers)
-    async def reject(id: str, body: bodies.Reject, sent: WithHeaders) -> Response:
+    async def reject(id: str, body: bodies.Reject, sent: Writing) -> Response:
         """Refuse it; its units are looked for elsewhere. Possible until its label is bought."""
         return await once(sent, commands.Reject(fulfillment_order_id=id, reason=body.reason))
 
     @router.post("/{id}/pick", operation_id="pick_fulfillment_order", **answers)
-    async def pick(id: str, body: bodies.Pick, sent: WithHeaders) -> Response:
+    async def pick(id: str, body: bodies.Pick, sent: Writing) -> Response:
         """Say what was found, for good: what is missing will not ship."""
         return await once(sent, commands.Pick(fulfillment_order_id=id, units=body.units))
 
     @router.post("/{id}/pack", operation_id="pack_fulfillment_order", **answers)
-    async def pack(id: str, body: bodies.Pack, sent: WithHeaders) -> Response:
+    async def pack(id: str, body: bodies.Pack, sent: Writing) -> Response:
         """Say which package each picked unit is in."""
         parcels = tuple(
             commands.Parcel(weight_g=one.weight_g, units=one.units) for one in body.packages
@@ -175,14 +153,14 @@ def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None
         response_model=views.FulfillmentOrder,
         responses=onwards(200, read_fulfillment_order=SAME),
     )
-    async def ship(id: str, body: bodies.Ship, sent: WithHeaders) -> Response:
+    async def ship(id: str, body: bodies.Ship, sent: Writing) -> Response:
         """Buy the label and hand over: answers `shipments` with their tracking numbers.
 
         503: the carrier's answer is not known yet. Send the same again, with the same key.
         """
         who = sent.who
-        mark = await marked(sent.request, who, sent.key)
-        replay = await replay_if_kept(who, sent.key, mark, store=on.store)
+        mark = await marked(sent)
+        replay = await replay_if_kept(sent, mark, store=on.store)
         if replay is not None:
             return replay
         command_id = f"key:{required(sent.key)}"
@@ -195,9 +173,7 @@ def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None
             seen = await shipping.shipped(transaction, asked.tenant, id)
             return Reply(200, seen, {"ETag": conditions.etag(seen.version)})
 
-        return await answered_once(
-            sent.request, who, sent.key, store=on.store, ids=on.ids, do=do, mark=mark
-        )
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do, mark=mark)
 
 
 def feed_router(feed: Feed) -> APIRouter:

@@ -11,14 +11,15 @@ from inventory import bodies
 from inventory.service import Shelves
 from waybill_runtime.http import conditions
 from waybill_runtime.http.auth import Principal, requires
-from waybill_runtime.http.conditions import IfMatch
-from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.idempotency import Reply, answered_once
 from waybill_runtime.http.links import SEEN, onwards
+from waybill_runtime.http.sent import Sent, sent_by, sent_on_a_version_by
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
 
-Writer = Annotated[Principal, Depends(requires("stock:write"))]
+Writing = Annotated[Sent, Depends(sent_by("stock:write"))]
+Setting = Annotated[Sent, Depends(sent_on_a_version_by("stock:write"))]
 Reader = Annotated[Principal, Depends(requires("stock:read"))]
 SkuPath = Annotated[bodies.Sku, Path()]
 LocationPath = Annotated[bodies.Location, Path()]
@@ -41,13 +42,11 @@ def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
     """`/v1/stock`: what came, went and was counted."""
     router = APIRouter(prefix="/v1/stock")
 
-    async def book(
-        request: Request, who: Principal, key: str | None, booking: Booking[B], body: B
-    ) -> Response:
+    async def book(sent: Sent, booking: Booking[B], body: B) -> Response:
         async def do(transaction: Transaction, asked: Asked) -> Reply:
             return Reply(201, await booking(transaction, asked, body))
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
     @router.post(
         "/receipts",
@@ -56,11 +55,9 @@ def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         response_model=bodies.Booked,
         responses=LED_ON,
     )
-    async def receive(
-        request: Request, body: bodies.Receipt, who: Writer, key: IdempotencyKey = None
-    ) -> Response:
+    async def receive(body: bodies.Receipt, sent: Writing) -> Response:
         """Book a delivery: all of its lines, or none."""
-        return await book(request, who, key, shelves.receive, body)
+        return await book(sent, shelves.receive, body)
 
     @router.post(
         "/adjustments",
@@ -69,11 +66,9 @@ def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         response_model=bodies.Booked,
         responses=LED_ON,
     )
-    async def adjust(
-        request: Request, body: bodies.Adjustment, who: Writer, key: IdempotencyKey = None
-    ) -> Response:
+    async def adjust(body: bodies.Adjustment, sent: Writing) -> Response:
         """Correct what is on hand, with the reason. What is held or allocated stays covered."""
-        return await book(request, who, key, shelves.adjust, body)
+        return await book(sent, shelves.adjust, body)
 
     @router.post(
         "/counts",
@@ -82,11 +77,9 @@ def bookings_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         response_model=bodies.Booked,
         responses=LED_ON,
     )
-    async def count(
-        request: Request, body: bodies.Counting, who: Writer, key: IdempotencyKey = None
-    ) -> Response:
+    async def count(body: bodies.Counting, sent: Writing) -> Response:
         """Set what is on hand to what was counted. What is held or allocated stays covered."""
-        return await book(request, who, key, shelves.count, body)
+        return await book(sent, shelves.count, body)
 
     return router
 
@@ -102,22 +95,18 @@ def sku_router(on: Infrastructure, shelves: Shelves) -> APIRouter:
         responses=onwards(200, read_stock=READ),
     )
     async def set_reorder_point(
-        request: Request,
-        sku: SkuPath,
-        location: LocationPath,
-        body: bodies.SetReorderPoint,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
+        sku: SkuPath, location: LocationPath, body: bodies.SetReorderPoint, sent: Setting
     ) -> Response:
         """Have buying suggested once per fall to the point. If-Match: the stock's ETag, or *."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
-            conditions.check_match(if_match, await shelves.version(transaction, who.tenant, sku))
+            conditions.check_match(
+                sent.if_match, await shelves.version(transaction, asked.tenant, sku)
+            )
             point = await shelves.set_reorder_point(transaction, asked, sku, location, body)
             return Reply(200, point, {"ETag": conditions.etag(point.version)})
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
     @router.get(
         "",

@@ -9,16 +9,17 @@ from notification import bodies, decider, views
 from notification.service import Notifications
 from waybill_runtime.http import conditions, query
 from waybill_runtime.http.auth import Principal, requires
-from waybill_runtime.http.conditions import Cursor, IfMatch, Limit
-from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.conditions import Cursor, Limit
+from waybill_runtime.http.idempotency import Reply, answered_once
 from waybill_runtime.http.links import SEEN, onwards
+from waybill_runtime.http.sent import Sent, sent_on_a_version_by
 from waybill_runtime.http.text import PRINTABLE
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
 
 Reader = Annotated[Principal, Depends(requires("notifications:read"))]
-Writer = Annotated[Principal, Depends(requires("notifications:write"))]
+Writing = Annotated[Sent, Depends(sent_on_a_version_by("notifications:write"))]
 CUSTOMER = {"customer_ref": "$response.body#/customer_ref"}
 CustomerRef = Annotated[str, Path(min_length=1, max_length=64, pattern=PRINTABLE)]
 Filter = Annotated[str | None, Query(max_length=80, pattern=PRINTABLE)]
@@ -58,12 +59,7 @@ def _add_preferences(routes: APIRouter, on: Infrastructure, notifications: Notif
         responses=onwards(200, read_preferences=CUSTOMER),
     )
     async def write(
-        request: Request,
-        customer_ref: CustomerRef,
-        body: bodies.SetPreference,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
+        customer_ref: CustomerRef, body: bodies.SetPreference, sent: Writing
     ) -> Response:
         """Allow or refuse a channel; messages not sent yet obey it too."""
 
@@ -71,13 +67,15 @@ def _add_preferences(routes: APIRouter, on: Infrastructure, notifications: Notif
             wanted = decider.SetPreference(
                 customer_ref=customer_ref, channel=body.channel, allowed=body.allowed
             )
-            channels, version = await notifications.prefer(transaction, asked, wanted, if_match)
+            channels, version = await notifications.prefer(
+                transaction, asked, wanted, sent.if_match
+            )
             view = bodies.PreferencesView(
                 customer_ref=customer_ref, channels=dict(channels), version=version
             )
             return Reply(200, view, {"ETag": conditions.etag(version)})
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
 
 def _add_deliveries(routes: APIRouter, notifications: Notifications) -> None:

@@ -9,15 +9,15 @@ from payment import bodies
 from payment.service import Payments
 from waybill_runtime.http import conditions, signatures
 from waybill_runtime.http.auth import Principal, requires
-from waybill_runtime.http.conditions import IfMatch
-from waybill_runtime.http.idempotency import IdempotencyKey, Reply, answered_once
+from waybill_runtime.http.idempotency import Reply, answered_once
 from waybill_runtime.http.links import SEEN, onwards
+from waybill_runtime.http.sent import Sent, sent_on_a_version_by
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.work import Asked
 
 Reader = Annotated[Principal, Depends(requires("payments:read"))]
-Writer = Annotated[Principal, Depends(requires("payments:write"))]
+Writing = Annotated[Sent, Depends(sent_on_a_version_by("payments:write"))]
 
 PAYMENT = {"payment_id": "$response.body#/id"}
 
@@ -53,25 +53,18 @@ def payments_router(on: Infrastructure, payments: Payments) -> APIRouter:
         response_model=bodies.PaymentView,
         responses=onwards(202, read_payment=PAYMENT),
     )
-    async def refund(
-        request: Request,
-        payment_id: str,
-        body: bodies.RefundPayment,
-        who: Writer,
-        key: IdempotencyKey = None,
-        if_match: IfMatch = None,
-    ) -> Response:
+    async def refund(payment_id: str, body: bodies.RefundPayment, sent: Writing) -> Response:
         """Give captured money back. Taken in when answered; read the payment for the verdict."""
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
-            payment = await payments.refund(transaction, asked, payment_id, body, if_match)
+            payment = await payments.refund(transaction, asked, payment_id, body, sent.if_match)
             headers = {
                 "Location": f"/v1/payments/{payment_id}",
                 "ETag": conditions.etag(payment.version),
             }
             return Reply(202, payment, headers)
 
-        return await answered_once(request, who, key, store=on.store, ids=on.ids, do=do)
+        return await answered_once(sent, store=on.store, ids=on.ids, do=do)
 
     return router
 

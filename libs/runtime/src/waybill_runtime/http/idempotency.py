@@ -9,15 +9,15 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
 
-from fastapi import Header, Request
+from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from waybill_runtime import cards
 from waybill_runtime.http.auth import Principal
 from waybill_runtime.http.problem import Refused, invalid
+from waybill_runtime.http.sent import Sent
 from waybill_runtime.ids import Ids
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import Answer, LockTimeout
@@ -25,15 +25,6 @@ from waybill_runtime.transact import transact
 from waybill_runtime.work import Asked
 
 KEY_LENGTH_MAX = 255
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        description="Required. The same key with the same body is answered the same, however late.",
-        examples=["order-536365"],
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +108,20 @@ def without_cards(said: object, pointer: str = "") -> None:
             return
 
 
-async def marked(request: Request, principal: Principal, key: str | None) -> str:
+async def marked(sent: Sent) -> str:
     """The fingerprint of a request that may be answered at all.
 
     Raises:
         Refused: 400 no key, 422 a field is there twice, or there is a card number.
     """
-    required(key)
-    body = await request.body()
+    required(sent.key)
+    body = await sent.request.body()
     without_cards(unambiguous(body))
-    without_cards(dict(request.path_params), "path:")
-    return fingerprint(request, principal, body)
+    without_cards(dict(sent.request.path_params), "path:")
+    return fingerprint(sent.request, sent.who, body)
 
 
-async def replay_if_kept(
-    principal: Principal, key: str | None, mark: str, *, store: Store
-) -> Response | None:
+async def replay_if_kept(sent: Sent, mark: str, *, store: Store) -> Response | None:
     """The answer kept before, for a command that does much before `answered_once`; None: none yet.
 
     Waits for nobody: of a request in flight it knows nothing.
@@ -140,9 +129,9 @@ async def replay_if_kept(
     Raises:
         Refused: 400 no key, 422 the key was used for another request or by somebody else.
     """
-    name = required(key)
+    name = required(sent.key)
     async with store.reading() as reading:
-        kept = await reading.answers.kept(principal.tenant, f"key:{name}")
+        kept = await reading.answers.kept(sent.who.tenant, f"key:{name}")
     if kept is None:
         return None
     check_same(kept, mark)
@@ -150,9 +139,7 @@ async def replay_if_kept(
 
 
 async def answered_once(
-    request: Request,
-    principal: Principal,
-    key: str | None,
+    sent: Sent,
     *,
     store: Store,
     ids: Ids,
@@ -168,13 +155,13 @@ async def answered_once(
         Refused: 400 no key, 409 it is in flight, 422 a field is there twice, there is a card
             number, or the key was used for another request or by somebody else.
     """
-    mark = mark or await marked(request, principal, key)
-    name = required(key)
-    asked = Asked(tenant=principal.tenant, actor=principal.actor, command_id=f"key:{name}")
+    mark = mark or await marked(sent)
+    name, tenant = required(sent.key), sent.who.tenant
+    asked = Asked(tenant=tenant, actor=sent.who.actor, command_id=f"key:{name}")
 
     async def body(transaction: Transaction) -> tuple[Answer, bool]:
         try:
-            kept = await transaction.answers.claim(principal.tenant, f"key:{name}", mark)
+            kept = await transaction.answers.claim(tenant, f"key:{name}", mark)
         except LockTimeout as error:
             raise Refused(
                 409,
@@ -186,7 +173,7 @@ async def answered_once(
             return kept, True
         reply = await do(transaction, asked)
         answer = Answer(mark, reply.status, reply.headers, reply.body.model_dump_json().encode())
-        await transaction.answers.keep(principal.tenant, f"key:{name}", answer)
+        await transaction.answers.keep(tenant, f"key:{name}", answer)
         return answer, False
 
     answer, replayed = await transact(store, ids, body)
