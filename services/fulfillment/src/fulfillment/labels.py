@@ -18,7 +18,7 @@ from fulfillment.ports import (
 )
 from fulfillment.service import Rules
 from waybill_events import codec
-from waybill_events.envelope import DEFAULT_TENANT, StreamId
+from waybill_events.envelope import StreamId
 from waybill_runtime.decider import Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome, backoff_s
@@ -69,7 +69,7 @@ class Labels:
         order_id = payload["order_id"]
         try:
             verdict = await self.verdict(
-                DEFAULT_TENANT, order_id, payload["fulfillment_order_id"], is_first_try=False
+                job.tenant, order_id, payload["fulfillment_order_id"], is_first_try=False
             )
         except VerdictUnknown as error:
             return Outcome(again_s=backoff_s(job.attempt, self._on.ids), reason=str(error))
