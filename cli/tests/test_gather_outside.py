@@ -128,7 +128,7 @@ def test_a_system_is_quiet_once_nothing_is_due_and_says_what_still_is() -> None:
         event = recorded(FACT, stream="default/f/1", version=1, topic="fulfillment")
         async with on["fulfillment"].store.transaction() as transaction:
             await transaction.streams.append([StreamWrite("default/f/1", 0, [event])])
-            await transaction.jobs.schedule([Job(id="j", kind="k", due_at=EPOCH)])
+            await transaction.jobs.schedule([Job(id="j", tenant="default", kind="k", due_at=EPOCH)])
         return before, await quiet.wait(on, 5)
 
     assert simulate(1, run()) == ("", "fulfillment has 1 to publish, 1 to do")

@@ -79,6 +79,7 @@ def _parked(event: Recorded, offset: int) -> Parked:
     sent = message(event)
     return Parked(
         position=0,
+        tenant=event.tenant,
         key=event.key,
         reason="ArithmeticError: cannot be applied",
         partition=Partition(sent.topic, 0),
@@ -154,8 +155,9 @@ def test_an_audit_names_the_parked_and_says_what_it_could_not_have(shop: None) -
 def test_parked_keys_are_listed_shown_retried_and_gone(shop: None) -> None:
     (row,) = json.loads(run("parked", "list", "--json").stdout)
     assert (row["service"], row["key"], row["count"]) == ("tracking", "cus_1", 2)
+    assert row["tenant"] == "default"
     shown = json.loads(run("parked", "show", str(row["position"])).stdout)
-    assert shown["headers"]["ce_type"] == FACT.TYPE
+    assert (shown["tenant"], shown["headers"]["ce_type"]) == ("default", FACT.TYPE)
     assert shown["value"] == FACT.model_dump()
     with pytest.raises(Failure) as unknown:
         run_plainly("parked", "retry", "nothing")

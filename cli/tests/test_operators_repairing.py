@@ -75,6 +75,7 @@ async def _park(*events: Recorded) -> None:
     parked = [
         Parked(
             position=0,
+            tenant=event.tenant,
             key=event.key,
             reason="InvalidEvent: customer_ref",
             partition=Partition(event.topic, 0),

@@ -119,7 +119,6 @@ OWN = (
     Row("inventory/api.adjust", "shelved"),
     Row("inventory/api.count", "shelved"),
     Row("inventory/api.set_reorder_point", "shelved"),
-    Row("inventory/service.expire", "expired"),
     Row("payment/api.refund", "refunded"),
     Row("payment/service.hear", "pending"),
     Row("payment/gateway.authorize"),

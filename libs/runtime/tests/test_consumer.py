@@ -240,6 +240,18 @@ def test_a_message_that_is_no_event_is_parked(broken: Message) -> None:
     simulate(1, main())
 
 
+def test_what_is_parked_keeps_the_tenant_of_its_event_where_it_has_one() -> None:
+    async def main() -> None:
+        on, handler = World().infrastructure("db"), Seen(poison=["bad@1"])
+        good = delivery(replace(event("bad", 1), tenant="other"), 0)
+        behind = delivery(replace(event("s", 1), tenant="third"), 1)
+        odd = Delivery(Message("notifications", "k", b"{}", ()), good.partition, 2)
+        await take(on, consumer(on, handler), [good, behind, odd])
+        assert [p.tenant for p in await parked(on)] == ["other", "third", "default"]
+
+    simulate(1, main())
+
+
 def test_data_that_its_model_refuses_is_parked() -> None:
     async def main() -> None:
         on, handler = World().infrastructure("db"), Seen()

@@ -1,7 +1,7 @@
 """Jobs: timers decided by the fold, effects outside under one key, orphans taken up again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -15,10 +15,11 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.adapters.memory.store import MemoryStore
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer
+from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer, due
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob, Job, StoreUnavailable
 from waybill_runtime.testing.world import EPOCH, World, simulate
+from waybill_runtime.work import Work
 
 
 def _decide(command: str, said: tuple[str, ...]) -> Sequence[Event]:
@@ -41,6 +42,20 @@ SAID: Decider[str, tuple[str, ...]] = Decider(
 
 def say(word: str) -> Intent:
     return Intent(SAID, "s", word)
+
+
+def saying(words: Callable[[ClaimedJob], str]) -> Timer:
+    """A timer that says a word for each job."""
+
+    async def timer(work: Work, fired: Sequence[ClaimedJob]) -> None:
+        await work.run([(say(words(job)), due(job, "test")) for job in fired])
+
+    return timer
+
+
+def job(id: str, kind: str = "call", *, in_s: float = 0.0, payload: str = "{}") -> Job:
+    due_at = EPOCH + timedelta(seconds=in_s)
+    return Job(id=id, tenant="default", kind=kind, due_at=due_at, payload=payload)
 
 
 async def words(on: Infrastructure) -> list[str]:
@@ -78,13 +93,12 @@ def test_a_timer_fires_when_it_is_due_and_not_before() -> None:
     async def main() -> None:
         fired: list[float] = []
 
-        def timer(job: ClaimedJob) -> Intent:
+        def word(job: ClaimedJob) -> str:
             fired.append((job.now - EPOCH).total_seconds())
-            return say("late")
+            return "late"
 
         on = World().infrastructure("db")
-        due = Job(id="t", kind="timer", due_at=EPOCH + timedelta(seconds=30))
-        await run(on, [due], 60, timers={"timer": timer})
+        await run(on, [job("t", "timer", in_s=30)], 60, timers={"timer": saying(word)})
         assert len(fired) == 1
         assert 30 <= fired[0] < 31
         assert await words(on) == ["late"]
@@ -103,7 +117,7 @@ def test_an_effect_that_comes_back_is_repeated_until_it_is_done() -> None:
             return Outcome([say("done")])
 
         on = World().infrastructure("db")
-        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 30, effects={"call": effect})
+        await run(on, [job("e")], 30, effects={"call": effect})
         assert attempts == [1, 2, 3]
         assert await words(on) == ["unknown", "done"]
 
@@ -121,9 +135,7 @@ def test_an_effect_that_raises_is_tried_again() -> None:
             return Outcome([say("done")])
 
         on = World().infrastructure("db")
-        await run(
-            on, [Job(id="e", kind="dead_line", due_at=EPOCH)], 30, effects={"dead_line": effect}
-        )
+        await run(on, [job("e", "dead_line")], 30, effects={"dead_line": effect})
         assert await words(on) == ["done"]
         ended = {outcome: counted("dead_line", outcome) for outcome in ("failed", "again", "done")}
         assert ended == {"failed": 1, "again": 0, "done": 1}
@@ -137,7 +149,7 @@ def test_an_outcome_whose_payload_nobody_can_read_is_recorded_all_the_same() -> 
             return Outcome(again_s=1.0, reason="no answer") if job.attempt == 1 else Outcome()
 
         on = World().infrastructure("db")
-        jobs = [Job(id="e", kind="unreadable", due_at=EPOCH, payload="{")]
+        jobs = [job("e", "unreadable", payload="{")]
         await run(on, jobs, 30, effects={"unreadable": effect})
         ended = {outcome: counted("unreadable", outcome) for outcome in ("failed", "again", "done")}
         assert ended == {"failed": 0, "again": 1, "done": 1}
@@ -155,7 +167,7 @@ def test_a_slow_effect_does_not_hold_up_the_others() -> None:
             return Outcome()
 
         on = World().infrastructure("db")
-        jobs = [Job(id=name, kind="call", due_at=EPOCH) for name in ("slow", "a", "b")]
+        jobs = [job(name) for name in ("slow", "a", "b")]
         await run(on, jobs, 30, effects={"call": effect})
         assert sorted(name for name, at in done if at < 1) == ["a", "b"]
         assert {name for name, _ in done} == {"slow", "a", "b"}
@@ -168,7 +180,7 @@ def test_the_job_of_a_killed_process_is_taken_up_by_another() -> None:
         world = World()
         dead, alive = world.infrastructure("db"), world.infrastructure("db", "alive")
         async with dead.store.transaction() as transaction:
-            await transaction.jobs.schedule([Job(id="e", kind="call", due_at=EPOCH)])
+            await transaction.jobs.schedule([job("e")])
             claimed = await transaction.jobs.claim(["call"], limit=1, lease_s=30)
         assert len(claimed) == 1
 
@@ -188,7 +200,7 @@ def test_stopping_waits_for_calls_under_way_and_records_them() -> None:
             return Outcome([say("finished")])
 
         on = World().infrastructure("db")
-        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 1, effects={"call": effect})
+        await run(on, [job("e")], 1, effects={"call": effect})
         assert await words(on) == ["finished"]
 
     simulate(1, main())
@@ -222,7 +234,7 @@ def test_a_store_out_of_reach_for_a_moment_does_not_end_calls_under_way() -> Non
         world, away = World(), _Breaks(StoreUnavailable("no connection is free"), 1, 3)
         on = world.infrastructure("db")
         on = replace(on, store=MemoryStore(world.database("db"), away))
-        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 20, effects={"call": effect})
+        await run(on, [job("e")], 20, effects={"call": effect})
         assert away.times > 0
         assert attempts == [1]
         assert await words(on) == ["finished"]
@@ -245,23 +257,22 @@ def test_one_bad_timer_stops_neither_the_others_nor_an_effect_under_way() -> Non
             await asyncio.sleep(5)
             return Outcome([say("finished")])
 
-        def timer(job: ClaimedJob) -> Intent:
+        def word(job: ClaimedJob) -> str:
             if job.id == "broken":
                 raise ValueError("a payload of yesterday")
             if job.id == "poison":
                 tried.append(job.attempt)
-            return say(job.id)
+            return job.id
 
         on = World().infrastructure("db")
-        due = EPOCH + timedelta(seconds=2)
-        jobs = [Job(id=name, kind="poisoned_timer", due_at=due) for name in ("broken", "poison")]
-        jobs += [Job(id=name, kind="timer", due_at=due) for name in ("a", "z")]
-        jobs += [Job(id="e", kind="call", due_at=EPOCH)]
+        jobs = [job(name, "poisoned_timer", in_s=2) for name in ("broken", "poison")]
+        jobs += [job(name, "timer", in_s=2) for name in ("a", "z")]
+        jobs += [job("e")]
         await run(
             on,
             jobs,
             15,
-            timers={"timer": timer, "poisoned_timer": timer},
+            timers={"timer": saying(word), "poisoned_timer": saying(word)},
             effects={"call": effect},
         )
         assert attempts == [1]
@@ -286,7 +297,7 @@ def test_an_outcome_that_cannot_be_recorded_takes_no_other_outcome_with_it() -> 
             return Outcome([say("poison" if poisoned else job.id)])
 
         on = World().infrastructure("db")
-        jobs = [Job(id=name, kind="poisoned_call", due_at=EPOCH) for name in "abc"]
+        jobs = [job(name, "poisoned_call") for name in "abc"]
         await run(on, jobs, 10, effects={"poisoned_call": effect})
         said = await words(on)
         assert (sorted(said), said[-1]) == (["a", "b", "c"], "b")
@@ -309,7 +320,7 @@ def test_a_surprise_while_taking_up_jobs_does_not_end_calls_under_way() -> None:
         world, failing = World(), _Breaks(RuntimeError("nobody has seen this before"), 1, 3)
         on = world.infrastructure("db")
         on = replace(on, store=MemoryStore(world.database("db"), failing))
-        await run(on, [Job(id="e", kind="call", due_at=EPOCH)], 20, effects={"call": effect})
+        await run(on, [job("e")], 20, effects={"call": effect})
         assert 0 < failing.times < 10
         assert attempts == [1]
         assert await words(on) == ["finished"]
@@ -327,8 +338,8 @@ def test_an_effect_that_comes_back_with_a_reason_is_logged_and_a_plain_poll_is_n
         on = World().infrastructure("db")
         told = '{"order_id": "ord_1", "name": "Ada Lovelace"}'
         jobs = [
-            Job(id="e", kind="call", due_at=EPOCH, payload=told),
-            Job(id="poll", kind="call", due_at=EPOCH),
+            job("e", payload=told),
+            job("poll"),
         ]
         await run(on, jobs, 30, effects={"call": effect})
 
@@ -366,8 +377,9 @@ def test_timers_and_effects_are_claimed_together_and_an_end_claims_nothing(
             await asyncio.sleep(0.1)
             return Outcome([say(job.id)])
 
-        due = [Job(id=f"e{n}", kind="call", due_at=EPOCH) for n in range(5)]
-        await run(on, due, 0.9, timers={"timer": lambda _: None}, effects={"call": effect})
+        timers = {"timer": saying(lambda _: "never")}
+        jobs = [job(f"e{n}") for n in range(5)]
+        await run(on, jobs, 0.9, timers=timers, effects={"call": effect})
         assert len(await words(on)) == 5
         assert claims == 2
 

@@ -92,7 +92,9 @@ def test_the_parts_of_a_service_are_told_apart_by_what_they_do() -> None:
     event = recorded(fact, stream="default/preference/c", version=1, topic="notifications")
 
     async def handle(work: Work, batch: object) -> None:
-        due = Job(id="j", kind="shop.call", due_at=work.now, payload=json.dumps({}))
+        due = Job(
+            id="j", tenant="default", kind="shop.call", due_at=work.now, payload=json.dumps({})
+        )
         work.schedule([due])
 
     async def call(job: ClaimedJob) -> Outcome:

@@ -27,7 +27,7 @@ def said(stream: str, version: int) -> Recorded:
 
 def _follow(event: Recorded, _: Event) -> Follow:
     """The first makes a job due, the third makes it needless."""
-    job = Job(id=event.stream, kind="nudge", due_at=EPOCH)
+    job = Job(id=event.stream, tenant="default", kind="nudge", due_at=EPOCH)
     return {1: Follow(schedule=(job,)), 3: Follow(cancel=(job.id,))}.get(event.version, Follow())
 
 

@@ -251,6 +251,7 @@ def test_order_is_that_of_parking_but_for_the_versions_of_one_stream() -> None:
         found = delivery(event(stream, version), position)
         return Parked(
             position=position,
+            tenant="default",
             key="k",
             reason="",
             partition=found.partition,

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from inventory import service
 from inventory.decider import stock
-from inventory.service import RESERVATION, STOCK, Reservations
+from inventory.service import STOCK, Reservations
 from waybill_events import capture, codec, fulfillment, inventory
-from waybill_events.envelope import Recorded, StreamId
+from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Intent
@@ -170,8 +169,8 @@ class Books:
     async def run_jobs(self, seconds: float) -> None:
         runner = JobRunner(
             service="inventory",
-            timers={},
-            effects={service.EXPIRE: self.reservations.expire},
+            timers={service.EXPIRE: self.reservations.expire},
+            effects={},
             store=self.on.store,
             ids=self.on.ids,
             stopping=self.on.stopping,
@@ -377,23 +376,3 @@ async def test_a_late_confirmation_of_units_that_were_sold_is_rejected(books: Bo
     assert [(s.requested, s.available) for s in said.shortages] == [(6, 5)]
     assert said.sourcing.rule == "same_locations"
     assert await books.level() == (6, 1, 0)
-
-
-@told
-async def test_a_late_sweeper_changes_nothing(books: Books) -> None:
-    order = placed("ord_x", 6)
-    await books.receive(6)
-    await books.tell(order)
-    async with books.on.store.reading() as reading:
-        stream = str(StreamId("default", RESERVATION.category, "ord_x"))
-        assert (await reading.streams.load([stream], lock=False))[stream].version == 1
-    await asyncio.sleep(1_000)
-    async with books.on.store.transaction() as transaction:
-        (job,) = await transaction.jobs.claim([service.EXPIRE], limit=9, lease_s=30.0)
-    early = replace(job, now=EPOCH + TTL)
-    assert (await books.reservations.expire(early)).again_s == 60.0
-    await books.tell(confirmed(order))
-    await books.news()
-    assert (await books.reservations.expire(job)).again_s is None
-    assert await books.news() == []
-    assert await books.level() == (6, 0, 6)

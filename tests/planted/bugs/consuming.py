@@ -97,7 +97,7 @@ def no_inbox() -> Iterator[Edit]:
         order = _Sorted()
         for delivery, event in zip(batch, recorded, strict=True):
             if event.key in parked:
-                order.park.append(self._aside(delivery, event.key, "behind a parked event"))
+                order.park.append(self._aside(delivery, "behind a parked event"))
                 continue
             before = {event.stream: event.version - 1}
             match intake.judge(event, before, self._handles, strict=self._strict):
@@ -138,7 +138,7 @@ def park_one_event_not_the_key() -> Iterator[Edit]:
         async with self._store.transaction() as transaction:
             fresh, _ = await self._fence(transaction, [delivery])
             if fresh:
-                aside = self._aside(delivery, delivery.message.key, reason)
+                aside = replace(self._aside(delivery, reason), key=delivery.message.key)
                 await transaction.parking.park(self._name, [aside])
                 with suppress(Poison):
                     event = self._open(delivery)

@@ -1,9 +1,7 @@
 """Bugs in what services decide: stock, deadlines, shipments, messages."""
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from bugs.planting import Edit, bug
 from capture import service as capture_service
@@ -18,10 +16,8 @@ from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.decider import Follow
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.jobs import Effect, Timer
 from waybill_runtime.service import Blueprint, Service
-from waybill_runtime.stored import ClaimedJob, Job
-
-T = TypeVar("T")
 
 
 @bug(
@@ -50,12 +46,15 @@ def unconditional_stock_update() -> Iterator[Edit]:
 def expiry_by_app_clock() -> Iterator[Edit]:
     """A timer asks its own machine for the time instead of the database that made it due."""
 
-    def by_own_clock(act: Callable[[ClaimedJob], T], on: Infrastructure) -> Callable[..., T]:
-        return lambda job: act(replace(job, now=on.clock.now()))
+    def by_own_clock(timer: Timer, on: Infrastructure) -> Timer:
+        return lambda work, fired: timer(work, [replace(j, now=on.clock.now()) for j in fired])
+
+    def called_by_own_clock(effect: Effect, on: Infrastructure) -> Effect:
+        return lambda job: effect(replace(job, now=on.clock.now()))
 
     def init(self: Service, blueprint: Blueprint, infrastructure: Infrastructure) -> None:
         timers = {k: by_own_clock(t, infrastructure) for k, t in blueprint.timers.items()}
-        effects = {k: by_own_clock(e, infrastructure) for k, e in blueprint.effects.items()}
+        effects = {k: called_by_own_clock(e, infrastructure) for k, e in blueprint.effects.items()}
         real(self, replace(blueprint, timers=timers, effects=effects), infrastructure)
 
     real = Service.__init__
@@ -75,9 +74,8 @@ def release_after_commit() -> Iterator[Edit]:
         job_id = f"{inventory_service.EXPIRE}:{recorded.stream}"
         if not isinstance(event, inventory.StockReserved):
             return Follow()
-        payload = json.dumps({"tenant": recorded.tenant, "order_id": event.order_id})
-        kind, due_at = inventory_service.EXPIRE, event.expires_at
-        return Follow(schedule=(Job(id=job_id, kind=kind, due_at=due_at, payload=payload),))
+        job = inventory_service._deadline(job_id, recorded.tenant, event.order_id, event.expires_at)
+        return Follow(schedule=(job,))
 
     real = reservation.decide
     rules = replace(inventory_service.RESERVATION, decide=decide, follow=follow)

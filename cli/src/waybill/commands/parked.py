@@ -178,6 +178,7 @@ def _lines(waiting: Sequence[Waiting]) -> Iterator[str]:
 def _row(one: Waiting) -> dict[str, object]:
     return {
         "service": one.service,
+        "tenant": one.first.tenant,
         "key": one.first.key,
         "reason": one.first.reason,
         "count": one.count,
@@ -196,6 +197,7 @@ def _whole(service: str, parked: Parked) -> dict[str, object]:
     return {
         "service": service,
         "position": parked.position,
+        "tenant": parked.tenant,
         "key": parked.key,
         "reason": parked.reason,
         "parked_at": parked.parked_at.isoformat(),

@@ -325,7 +325,7 @@ class EventConsumer:
         order = _Sorted()
         for delivery, event in zip(batch, recorded, strict=True):
             if event.key in parked:
-                order.park.append(self._aside(delivery, event.key, "behind a parked event"))
+                order.park.append(self._aside(delivery, "behind a parked event"))
                 continue
             match intake.judge(event, seen, self._handles, strict=self._strict):
                 case Duplicate():
@@ -345,17 +345,14 @@ class EventConsumer:
 
     async def _park(self, delivery: Delivery, reason: str) -> None:
         """Set one delivery aside, with its key, and move on behind it."""
-        try:
-            key = self._open(delivery).key
-        except Poison:
-            key = intake.key_to_keep(delivery.message.key)
-        log.error("parked", key=key, reason=reason, partition=delivery.partition)
+        parked = self._aside(delivery, reason)
+        log.error("parked", key=parked.key, reason=reason, partition=delivery.partition)
 
         async with self._store.transaction() as transaction:
             fresh, _ = await self._fence(transaction, [delivery])
             if fresh:
-                await transaction.parking.park(self._name, [self._aside(delivery, key, reason)])
+                await transaction.parking.park(self._name, [parked])
                 _PARKED.inc()
 
-    def _aside(self, delivery: Delivery, key: str, reason: str) -> Parked:
-        return intake.aside(delivery, key, reason, self._store.now())
+    def _aside(self, delivery: Delivery, reason: str) -> Parked:
+        return intake.aside(delivery, reason, self._store.now())

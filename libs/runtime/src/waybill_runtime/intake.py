@@ -13,7 +13,7 @@ from typing import TypeAlias
 from waybill_events import codec, envelope
 from waybill_events.catalogue import CATALOGUE, TOPICS
 from waybill_events.codec import InvalidEvent
-from waybill_events.envelope import InvalidEnvelope, Recorded
+from waybill_events.envelope import DEFAULT_TENANT, InvalidEnvelope, Recorded
 from waybill_events.event import Event
 from waybill_events.upcast import STEPS, Step, newest
 from waybill_runtime.bus import Delivery, Message
@@ -115,10 +115,16 @@ def key_to_keep(key: str) -> str:
     return f"{readable[:KEY_CHARACTERS_MAX]}~{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def aside(delivery: Delivery, key: str, reason: str, now: datetime) -> Parked:
-    """The delivery as it is set aside behind its key."""
+def aside(delivery: Delivery, reason: str, now: datetime) -> Parked:
+    """The delivery as it is set aside behind its key, or as it came where it has none of ours."""
+    try:
+        recorded = said(delivery.message)
+        tenant, key = recorded.tenant, recorded.key
+    except Poison:
+        tenant, key = DEFAULT_TENANT, key_to_keep(delivery.message.key)
     return Parked(
         position=0,
+        tenant=tenant,
         key=key,
         reason=reason,
         partition=delivery.partition,

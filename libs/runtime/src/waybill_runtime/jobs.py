@@ -1,16 +1,17 @@
 """Runs what is due: timers inside the store, effects outside it.
 
-A job is scheduled with the event that makes it due and dropped with the events that answer it. A
-timer fires as a command, decided again by the fold: a late sweeper changes nothing. An effect is
-called outside any transaction, under a key that was committed before; a job whose holder dies is
-taken up again when its lease ends, under the same key. What cannot be recorded comes back later,
-alone: it stops no other job.
+A job is scheduled with the event that makes it due and dropped with the events that answer it; it
+is decided in that event's tenant. Timers that are due together fire as one batch, decided again by
+the fold: a late sweeper changes nothing. An effect is called outside any transaction, under a key
+that was committed before; a job whose holder dies is taken up again when its lease ends, under the
+same key. What cannot be recorded comes back later, alone: it stops no other job.
 """
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import structlog
 
@@ -62,11 +63,20 @@ class _Failed(Outcome):
     __slots__ = ()
 
 
-Timer = Callable[[ClaimedJob], Intent | None]
-"""The command of a timer that fired; pure. None when there is nothing to say."""
+Timer = Callable[[Work, Sequence[ClaimedJob]], Awaitable[None]]
+"""Decides what it means that these are due, all of one kind, in one tenant and by one clock, in the
+transaction that finishes them: it may run again, or not be committed. What is to become due once
+more, it schedules."""
 
 Effect = Callable[[ClaimedJob], Awaitable[Outcome]]
 """Carry out an effect, bounded in time. May be called again for the same job: use its key."""
+
+_Ended = tuple[ClaimedJob, Outcome]
+
+
+def due(job: ClaimedJob, service: str) -> Cause:
+    """The cause of what `service` decides because a job was due."""
+    return Cause(causation_id=job.id, actor=f"system:{service}")
 
 
 class JobRunner:
@@ -91,7 +101,7 @@ class JobRunner:
         self._stopping = stopping
         self._wake = Wake()
         self._free = at_once
-        self._done: asyncio.Queue[tuple[ClaimedJob, Outcome]] = asyncio.Queue(maxsize=2 * at_once)
+        self._done: asyncio.Queue[_Ended] = asyncio.Queue(maxsize=2 * at_once)
         store.on_commit(self._woken)
 
     def _woken(self, committed: Committed) -> None:
@@ -150,16 +160,9 @@ class JobRunner:
             return await transaction.jobs.claim(kinds, limit=limit, lease_s=LEASE_S)
 
     async def _fire_timers(self, claimed: Sequence[ClaimedJob]) -> None:
-        fired: list[tuple[ClaimedJob, Outcome]] = []
-        for job in claimed:
-            try:
-                intent = self._timers[job.kind](job)
-            except Exception as error:  # noqa: BLE001 - a payload that nobody can read any more
-                await self._put_off(job, error)
-            else:
-                fired.append((job, Outcome((intent,) if intent else ())))
-        if fired:
-            await self._settle(fired)
+        """Each kind in a transaction of its own: streams are locked in one order."""
+        for _, fired in groupby(sorted(claimed, key=_kind), _kind):
+            await self._settle([(job, Outcome()) for job in fired])
 
     def _start_effects(self, claimed: Sequence[ClaimedJob], calls: asyncio.TaskGroup) -> None:
         for job in claimed:
@@ -194,7 +197,7 @@ class JobRunner:
                 for _ in outcomes:
                     self._done.task_done()
 
-    async def _settle(self, outcomes: Sequence[tuple[ClaimedJob, Outcome]]) -> None:
+    async def _settle(self, outcomes: Sequence[_Ended]) -> None:
         """Record outcomes together or, when that fails, one by one: one bad job stops no other.
 
         Raises:
@@ -219,27 +222,12 @@ class JobRunner:
         async with self._store.transaction() as transaction:
             await transaction.jobs.retry({job.token: backoff_s(job.attempt, self._ids)})
 
-    async def _record(self, outcomes: Sequence[tuple[ClaimedJob, Outcome]]) -> None:
-        again = {
-            job.token: outcome.again_s for job, outcome in outcomes if outcome.again_s is not None
-        }
-
+    async def _record(self, outcomes: Sequence[_Ended]) -> None:
         async def body(transaction: Transaction) -> None:
-            work = Work(transaction, now=self._store.now(), ids=self._ids)
-            actor = f"system:{self._service}"
-            await work.run(
-                [
-                    (intent, Cause(causation_id=job.id, actor=actor))
-                    for job, outcome in outcomes
-                    for intent in outcome.intents
-                ]
-            )
-            finished = [job.token for job, outcome in outcomes if outcome.again_s is None]
-            if finished:
-                await transaction.jobs.finish(finished)
-            if again:
-                await transaction.jobs.retry(again)
-            await work.flush()
+            # Tenant by tenant, streams before jobs, as the consumer locks them.
+            for tenant, ended in groupby(sorted(outcomes, key=_tenant), _tenant):
+                work = Work(transaction, now=self._store.now(), ids=self._ids, tenant=tenant)
+                await self._decide(work, list(ended))
 
         await transact(self._store, self._ids, body)
         for job, outcome in outcomes:
@@ -254,6 +242,33 @@ class JobRunner:
                     again_s=round(outcome.again_s, 1),
                     reason=outcome.reason,
                 )
+
+    async def _decide(self, work: Work, outcomes: Sequence[_Ended]) -> None:
+        """What jobs of one tenant have come to; what was due is done before more becomes so."""
+        kind = outcomes[0][0].kind
+        if kind in self._timers:
+            await self._timers[kind](work, [job for job, _ in outcomes])
+        else:
+            await work.run(
+                [
+                    (intent, due(job, self._service))
+                    for job, outcome in outcomes
+                    for intent in outcome.intents
+                ]
+            )
+        if done := [job.token for job, outcome in outcomes if outcome.again_s is None]:
+            await work.transaction.jobs.finish(done)
+        if again := {j.token: o.again_s for j, o in outcomes if o.again_s is not None}:
+            await work.transaction.jobs.retry(again)
+        await work.flush()
+
+
+def _kind(job: ClaimedJob) -> str:
+    return job.kind
+
+
+def _tenant(ended: _Ended) -> str:
+    return ended[0].tenant
 
 
 def _ended(outcome: Outcome) -> str:

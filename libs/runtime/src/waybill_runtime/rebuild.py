@@ -204,7 +204,7 @@ class Rebuild:
         for delivery, recorded in arrived:
             place = (recorded.stream, recorded.version)
             if recorded.version in self._held.get(recorded.stream, ()) and place not in kept:
-                aside[place] = intake.aside(delivery, recorded.key, "kept back", self._store.now())
+                aside[place] = intake.aside(delivery, "kept back", self._store.now())
         if aside:
             await transaction.parking.park(self._name, list(aside.values()))
         if sum(len(of_stream) for of_stream in self._held.values()) > HELD_MAX:

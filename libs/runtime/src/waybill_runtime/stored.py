@@ -88,10 +88,12 @@ class Ownership:
 class Job:
     """Work that is due at a time: a timer, or an effect outside to be carried out.
 
-    Scheduling an id that exists replaces it: due time, payload, and attempts back to 0.
+    Scheduling an id that exists replaces it: due time, payload, and attempts back to 0. An id is
+    nobody else's, in no tenant: it names a stream, or a number that we drew.
     """
 
     id: str
+    tenant: str
     kind: str
     due_at: datetime
     payload: str = "{}"
@@ -106,6 +108,7 @@ class ClaimedJob:
     """
 
     id: str
+    tenant: str
     kind: str
     due_at: datetime
     payload: str
@@ -152,9 +155,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """A delivery that could not be applied, kept in arrival order behind its key."""
+    """A delivery that could not be applied, kept in arrival order behind its key.
+
+    `tenant` is its event's, and the default one where no event can be read from it.
+    """
 
     position: int
+    tenant: str
     key: str
     reason: str
     partition: Partition

@@ -14,7 +14,7 @@ import structlog
 
 from waybill_events import codec
 from waybill_events.codec import InvalidEvent, UnknownType
-from waybill_events.envelope import DEFAULT_TENANT, Recorded
+from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime import intake
 from waybill_runtime.consumer import Handler, Incoming
@@ -281,13 +281,12 @@ class Unparking:
             "discarded_by": actor,
             "discarded_at": self._store.now().isoformat(),
         }
-        tenant, name = DEFAULT_TENANT, f"{self._consumer}:{parked.position:019}"
+        name = f"{self._consumer}:{parked.position:019}"
         try:
             recorded = opened(parked)
         except Poison:
             told["event"] = None
         else:
-            tenant = recorded.tenant
             seen = await transaction.inbox.seen(self._consumer, [recorded.stream])
             after = seen.get(recorded.stream, 0)
             if recorded.version > after:  # else it was applied before, and is no part of this
@@ -296,7 +295,7 @@ class Unparking:
             told["event"] = {each: getattr(recorded, each) for each in names} | {"after": after}
             await transaction.inbox.mark(self._consumer, {recorded.stream: recorded.version})
         document = Document(json.dumps(told), attributes={"key": parked.key})
-        await transaction.documents.put(tenant, intake.DISCARDED, {name: document})
+        await transaction.documents.put(parked.tenant, intake.DISCARDED, {name: document})
 
 
 def opened(parked: Parked) -> Recorded:

@@ -19,6 +19,7 @@ from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import FieldError, Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.jobs import due
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Answer, ClaimedJob, Document, Job
 from waybill_runtime.work import Asked, Work, caused_by, seen_in
@@ -32,9 +33,14 @@ def _follow(recorded: Recorded, event: Event) -> Follow:
     job_id = f"{EXPIRE}:{recorded.stream}"
     if isinstance(event, capture.OrderPlaced):
         payload = json.dumps({"order_id": event.order_id})
-        return Follow(
-            schedule=(Job(id=job_id, kind=EXPIRE, due_at=event.expires_at, payload=payload),)
+        job = Job(
+            id=job_id,
+            tenant=recorded.tenant,
+            kind=EXPIRE,
+            due_at=event.expires_at,
+            payload=payload,
         )
+        return Follow(schedule=(job,))
     return Follow(cancel=(job_id,)) if isinstance(event, reactor.SETTLED) else Follow()
 
 
@@ -59,9 +65,17 @@ RECIPIENT: Decider[capture.RecipientErased, bool] = Decider(
 """A recipient's stream says one thing, once: that it was erased."""
 
 
-def expire(job: ClaimedJob) -> Intent:
-    """The command of an order's deadline, by the database's clock."""
-    return Intent(ORDER, json.loads(job.payload)["order_id"], commands.Expire(now=job.now))
+async def expire(work: Work, fired: Sequence[ClaimedJob]) -> None:
+    """Orders' deadlines have passed, by the database's clock."""
+    await work.run(
+        [
+            (
+                Intent(ORDER, json.loads(job.payload)["order_id"], commands.Expire(now=job.now)),
+                due(job, "capture"),
+            )
+            for job in fired
+        ]
+    )
 
 
 async def on_events(work: Work, batch: Sequence[Incoming]) -> None:

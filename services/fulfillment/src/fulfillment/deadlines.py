@@ -33,33 +33,34 @@ def following(deadlines: Deadlines) -> Callable[[Recorded, Event], Follow]:
     """The `follow` of the decider under these deadlines."""
 
     def follow(recorded: Recorded, event: Event) -> Follow:
-        return _follow(deadlines, recorded.occurred_at, event)
+        return _follow(deadlines, recorded, event)
 
     return follow
 
 
-def _follow(within: Deadlines, at: datetime, event: Event) -> Follow:
+def _follow(within: Deadlines, recorded: Recorded, event: Event) -> Follow:
+    tenant, at = recorded.tenant, recorded.occurred_at
     match event:
         case facts.FulfillmentOrderCreated(accept_by=accept_by):
-            return Follow(schedule=(_miss(event, "requested", accept_by),))
+            return Follow(schedule=(_miss(tenant, event, "requested", accept_by),))
         case facts.FulfillmentAccepted():
-            return Follow(schedule=(_miss(event, "accepted", _in(at, within.pick_s)),))
+            return Follow(schedule=(_miss(tenant, event, "accepted", _in(at, within.pick_s)),))
         case facts.ItemsPicked():
-            return Follow(schedule=(_miss(event, "picked", _in(at, within.pack_s)),))
+            return Follow(schedule=(_miss(tenant, event, "picked", _in(at, within.pack_s)),))
         case facts.PackagesPacked():
-            return Follow(schedule=(_miss(event, "packed", _in(at, within.ship_s)),))
+            return Follow(schedule=(_miss(tenant, event, "packed", _in(at, within.ship_s)),))
         case facts.LabelRequested():
-            return Follow(schedule=(_job(LABEL, event, _in(at, within.label_grace_s)),))
+            return Follow(schedule=(_job(tenant, LABEL, event, _in(at, within.label_grace_s)),))
         case facts.LabelFailed():
             return Follow(
-                schedule=(_miss(event, "packed", _in(at, within.ship_s)),),
+                schedule=(_miss(tenant, event, "packed", _in(at, within.ship_s)),),
                 cancel=(_id(LABEL, event.fulfillment_order_id),),
             )
         case facts.ShipmentDispatched():
             return Follow(
                 schedule=(
-                    _miss(event, "shipped", _in(at, within.deliver_s)),
-                    _job(TRACK, event, _in(at, within.track_s)),
+                    _miss(tenant, event, "shipped", _in(at, within.deliver_s)),
+                    _job(tenant, TRACK, event, _in(at, within.track_s)),
                 ),
                 cancel=(_id(LABEL, event.fulfillment_order_id),),
             )
@@ -88,18 +89,18 @@ def _in(at: datetime, seconds: float) -> datetime:
     return at + timedelta(seconds=seconds)
 
 
-def _miss(event: _Of, state: facts.Waiting, due_at: datetime) -> Job:
-    return _job(MISS, event, due_at, state=state)
+def _miss(tenant: str, event: _Of, state: facts.Waiting, due_at: datetime) -> Job:
+    return _job(tenant, MISS, event, due_at, state=state)
 
 
-def _job(kind: str, event: _Of, due_at: datetime, **more: str) -> Job:
+def _job(tenant: str, kind: str, event: _Of, due_at: datetime, **more: str) -> Job:
     payload = {
         "order_id": event.order_id,
         "fulfillment_order_id": event.fulfillment_order_id,
         **more,
     }
     id_ = _id(kind, event.fulfillment_order_id)
-    return Job(id=id_, kind=kind, due_at=due_at, payload=json.dumps(payload))
+    return Job(id=id_, tenant=tenant, kind=kind, due_at=due_at, payload=json.dumps(payload))
 
 
 def _id(kind: str, fulfillment_order_id: str) -> str:

@@ -18,7 +18,7 @@ from fulfillment.ports import (
 )
 from fulfillment.service import Rules
 from waybill_events import codec
-from waybill_events.envelope import DEFAULT_TENANT, StreamId
+from waybill_events.envelope import StreamId
 from waybill_runtime.decider import Intent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome, backoff_s
@@ -66,7 +66,7 @@ class Labels:
         """The effect `fulfillment.label`: settle a label that its buyer left open."""
         payload = json.loads(job.payload)
         order_id = payload["order_id"]
-        order = await self._order(DEFAULT_TENANT, order_id, payload["fulfillment_order_id"])
+        order = await self._order(job.tenant, order_id, payload["fulfillment_order_id"])
         try:
             verdict = await self.verdict(order, is_first_try=False)
         except VerdictUnknown as error:

@@ -17,7 +17,7 @@ from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import FieldError, Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Timer
+from waybill_runtime.jobs import Timer, due
 from waybill_runtime.recipients import Recipients
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob
@@ -46,12 +46,15 @@ def rules(within: Deadlines) -> Rules:
 def missing_deadlines(fulfillment: Rules) -> Timer:
     """What a deadline says when it passes; the fold decides whether it still matters."""
 
-    def miss(job: ClaimedJob) -> Intent:
+    def missed(job: ClaimedJob) -> Intent:
         payload = json.loads(job.payload)
         command = commands.MissDeadline(
             fulfillment_order_id=payload["fulfillment_order_id"], state=payload["state"]
         )
         return Intent(fulfillment, payload["order_id"], command)
+
+    async def miss(work: Work, fired: Sequence[ClaimedJob]) -> None:
+        await work.run([(missed(job), due(job, "fulfillment")) for job in fired])
 
     return miss
 

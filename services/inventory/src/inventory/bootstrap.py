@@ -24,8 +24,5 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
         ),
         handler=reservations.on_events,
         handles=reactor.HANDLES,
-        # An expiry frees a reservation and its SKUs in one transaction, which is more than the
-        # single command of a timer.
-        effects={service.EXPIRE: reservations.expire},
-        effects_at_once=settings.effects_at_once,
+        timers={service.EXPIRE: reservations.expire},
     )

@@ -24,10 +24,9 @@ from waybill_runtime.consumer import Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
 from waybill_runtime.http.problem import FieldError, Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Outcome
+from waybill_runtime.jobs import due
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob, Job
-from waybill_runtime.transact import transact
 from waybill_runtime.work import Asked, Cause, Work, caused_by
 
 EXPIRE = "inventory.expire"
@@ -39,13 +38,17 @@ def _follow(recorded: Recorded, event: Event) -> Follow:
     job_id = f"{EXPIRE}:{recorded.stream}"
     match event:
         case inventory.StockReserved():
-            payload = json.dumps({"tenant": recorded.tenant, "order_id": event.order_id})
-            job = Job(id=job_id, kind=EXPIRE, due_at=event.expires_at, payload=payload)
+            job = _deadline(job_id, recorded.tenant, event.order_id, event.expires_at)
             return Follow(schedule=(job,))
         case inventory.ReservationConfirmed() | inventory.ReservationReleased():
             return Follow(cancel=(job_id,))
         case _:
             return Follow()
+
+
+def _deadline(job_id: str, tenant: str, order_id: str, due_at: datetime) -> Job:
+    payload = json.dumps({"order_id": order_id})
+    return Job(id=job_id, tenant=tenant, kind=EXPIRE, due_at=due_at, payload=payload)
 
 
 RESERVATION: Decider[Considered, holding.State] = Decider(
@@ -134,28 +137,24 @@ class Reservations:
             ledger.note(holding.movements(state, event), request.cause)
             state = holding.evolve(state, event)
 
-    async def expire(self, job: ClaimedJob) -> Outcome:
-        """Let a hold whose deadline has passed go, with its units, in one transaction.
+    async def expire(self, work: Work, fired: Sequence[ClaimedJob]) -> None:
+        """Let holds whose deadlines have passed go, with their units.
 
-        Decided by the database's time against the reservation as it is: a late, early or second
-        sweep changes nothing.
+        Decided by the database's time against the reservations as they are: a late or second
+        sweep changes nothing, and an early one comes back.
         """
-        about = json.loads(job.payload)
-        order_id = about["order_id"]
-        cause = Cause(causation_id=job.id, actor="system:inventory")
-
-        async def body(transaction: Transaction) -> float | None:
-            now = self._on.store.now()
-            work = Work(transaction, now=now, ids=self._on.ids, tenant=about["tenant"])
-            request = Request(order_id=order_id, command=commands.Expire(), cause=cause)
-            await self.decide(work, [request], job.now)
-            await work.flush()
+        orders = {json.loads(job.payload)["order_id"]: job for job in fired}
+        requests = [
+            Request(order_id=order_id, command=commands.Expire(), cause=due(job, "inventory"))
+            for order_id, job in orders.items()
+        ]
+        now = fired[0].now
+        await self.decide(work, requests, now)
+        for order_id, job in orders.items():
             state = work.state(RESERVATION, order_id)
             if isinstance(state, holding.Held):
-                return max(0.0, (state.expires_at - job.now).total_seconds())
-            return None
-
-        return Outcome(again_s=await transact(self._on.store, self._on.ids, body))
+                due_at = work.now + (state.expires_at - now)
+                work.schedule([_deadline(job.id, job.tenant, order_id, due_at)])
 
 
 class Shelves:

@@ -11,7 +11,7 @@ from notification.ports import (
     Recipient,
 )
 from waybill_events import capture, notification
-from waybill_events.envelope import DEFAULT_TENANT, Recorded
+from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.consumer import Handler, Incoming
 from waybill_runtime.decider import Decider, Follow, Intent
@@ -30,10 +30,14 @@ def _follow(recorded: Recorded, event: Event) -> Follow:
     """A decision is due to be sent; a verdict ends it."""
     job_id = f"{SEND}:{recorded.stream}"
     if isinstance(event, notification.NotificationDecided):
-        payload = event.model_dump_json()
-        return Follow(
-            schedule=(Job(id=job_id, kind=SEND, due_at=recorded.occurred_at, payload=payload),)
+        job = Job(
+            id=job_id,
+            tenant=recorded.tenant,
+            kind=SEND,
+            due_at=recorded.occurred_at,
+            payload=event.model_dump_json(),
         )
+        return Follow(schedule=(job,))
     return Follow(cancel=(job_id,))
 
 
@@ -92,7 +96,7 @@ class Sender:
         """Send, or say why not. Trouble on the way brings the job back, a limited time."""
         told = notification.NotificationDecided.model_validate_json(job.payload)
         try:
-            command = await self._attempt(told, job.attempt)
+            command = await self._attempt(job, told)
         except (ChannelUnavailable, RecipientsUnavailable) as error:
             reason = f"{type(error).__name__}: {error}"
             failed = decider.in_vain(reason, job.attempt)
@@ -102,12 +106,12 @@ class Sender:
         return Outcome([Intent(MESSAGE, told.dedupe_key, command)])
 
     async def _attempt(
-        self, told: notification.NotificationDecided, attempt: int
+        self, job: ClaimedJob, told: notification.NotificationDecided
     ) -> decider.Command:
-        facts = await self._facts(told.order_id)
+        facts = await self._facts(job.tenant, told.order_id)
         if facts is None:
             raise RecipientsUnavailable("the order itself has not been read yet")
-        said = await self._said(facts.customer_ref)
+        said = await self._said(job.tenant, facts.customer_ref)
         if (unwanted := decider.unwanted(told.channel, said)) is not None:
             return unwanted
         recipient = await self._recipient(told.recipient_ref)
@@ -118,13 +122,13 @@ class Sender:
         try:
             reference = await channel.send(_outgoing(told, facts, recipient, address))
         except ChannelRefused as error:
-            return decider.refused(str(error), attempt)
+            return decider.refused(str(error), job.attempt)
         return decider.NoteSent(provider_ref=reference)
 
-    async def _facts(self, order_id: str) -> views.OrderFacts | None:
+    async def _facts(self, tenant: str, order_id: str) -> views.OrderFacts | None:
         view = views.ORDER_FACTS
         async with self._on.store.reading() as reading:
-            found = await reading.documents.get(DEFAULT_TENANT, view.name, [order_id])
+            found = await reading.documents.get(tenant, view.name, [order_id])
         return view.model.validate_json(found[order_id].body) if order_id in found else None
 
     async def _recipient(self, recipient_ref: str) -> Recipient | None:
@@ -134,12 +138,12 @@ class Sender:
         except RecipientErased:
             return None
 
-    async def _said(self, customer_ref: str | None) -> decider.Preferences:
+    async def _said(self, tenant: str, customer_ref: str | None) -> decider.Preferences:
         """What a customer said of channels; a guest said nothing."""
         if customer_ref is None:
             return ()
         async with self._on.store.reading() as reading:
-            work = Work(reading, now=self._on.store.now(), ids=self._on.ids)
+            work = Work(reading, now=self._on.store.now(), ids=self._on.ids, tenant=tenant)
             await work.load(PREFERENCES, [customer_ref], lock=False)
             said: decider.Preferences = work.state(PREFERENCES, customer_ref)
         return said

@@ -45,10 +45,14 @@ class Call(BaseModel):
     def job_id(self) -> str:
         return f"payment.call:{self.key}"
 
-    def job(self, due_at: datetime) -> Job:
+    def job(self, tenant: str, due_at: datetime) -> Job:
         """The job that makes this call; scheduled again, it replaces itself."""
         return Job(
-            id=self.job_id, kind=kind(self.operation), due_at=due_at, payload=self.model_dump_json()
+            id=self.job_id,
+            tenant=tenant,
+            kind=kind(self.operation),
+            due_at=due_at,
+            payload=self.model_dump_json(),
         )
 
 

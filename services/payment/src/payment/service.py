@@ -27,7 +27,7 @@ from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import Refused, not_found
 from waybill_runtime.ids import Ids
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Effect, Outcome, backoff_s
+from waybill_runtime.jobs import Effect, Outcome, backoff_s, due
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Answer as StoredAnswer
 from waybill_runtime.stored import ClaimedJob, Job, Stream
@@ -42,15 +42,22 @@ def _follow(recorded: Recorded, event: Event) -> Follow:
     """A call for each request, a timer for each hold."""
     if (asked := calls.requested(recorded, event)) is not None:
         call, pause_s = asked
-        return Follow(schedule=(call.job(recorded.occurred_at + timedelta(seconds=pause_s)),))
+        due_at = recorded.occurred_at + timedelta(seconds=pause_s)
+        return Follow(schedule=(call.job(recorded.tenant, due_at),))
     timer_id = f"{EXPIRE}:{recorded.stream}"
     match event:
         case payment.PaymentAuthorized() if event.amount_minor:
             payload = json.dumps(
                 {"order_id": event.order_id, "authorization_id": event.authorization_id}
             )
-            due_at = event.expires_at + EXPIRY_MARGIN
-            return Follow(schedule=(Job(id=timer_id, kind=EXPIRE, due_at=due_at, payload=payload),))
+            timer = Job(
+                id=timer_id,
+                tenant=recorded.tenant,
+                kind=EXPIRE,
+                due_at=event.expires_at + EXPIRY_MARGIN,
+                payload=payload,
+            )
+            return Follow(schedule=(timer,))
         case (
             payment.PaymentVoided()
             | payment.AuthorizationExpired()
@@ -84,8 +91,12 @@ async def on_events(work: Work, batch: Sequence[Incoming]) -> None:
     )
 
 
-def expire(job: ClaimedJob) -> Intent:
-    """The command of a hold's end, by the database's clock."""
+async def expire(work: Work, fired: Sequence[ClaimedJob]) -> None:
+    """Holds have ended, by the database's clock."""
+    await work.run([(_expiry(job), due(job, "payment")) for job in fired])
+
+
+def _expiry(job: ClaimedJob) -> Intent:
     payload = json.loads(job.payload)
     command = commands.ExpireAuthorization(
         authorization_id=payload["authorization_id"], now=job.now
@@ -238,7 +249,7 @@ class Payments:
             if call is None:
                 return False
             told = call.model_copy(update={"is_told": True})
-            await transaction.jobs.schedule([told.job(self._now())])
+            await transaction.jobs.schedule([told.job(DEFAULT_TENANT, self._now())])
         return True
 
     def _now(self) -> datetime:

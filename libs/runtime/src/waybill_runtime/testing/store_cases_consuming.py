@@ -190,6 +190,17 @@ class ParkingCases:
             found = await reading.parking.parked("payment")
         assert [replace(each, position=0) for each in found] == [sent]
 
+    async def test_a_parked_delivery_keeps_its_tenant(self, harness: StoreHarness) -> None:
+        store = await harness.open()
+        sent = [delivery("ord_1", 1), delivery("ord_1", 2, tenant="other")]
+        async with store.transaction() as transaction:
+            await transaction.parking.park("payment", sent)
+        async with store.reading() as reading:
+            all_ = await reading.parking.parked("payment")
+            of_key = await reading.parking.parked("payment", key="ord_1")
+        assert [each.tenant for each in all_] == ["default", "other"]
+        assert [each.tenant for each in of_key] == ["default", "other"]
+
     async def test_a_key_waits_in_order_of_arrival(self, harness: StoreHarness) -> None:
         store = await harness.open()
         for offsets in ((4, 5), (9,)):

@@ -26,6 +26,19 @@ class JobCases:
         assert (found.id, found.kind, found.payload) == ("j1", "timer", '{"a": 1}')
         assert (found.due_at, found.attempt) == (scheduled.due_at, 1)
 
+    async def test_a_job_is_claimed_in_the_tenant_it_was_scheduled_in(
+        self, harness: StoreHarness
+    ) -> None:
+        store = await harness.open()
+        await schedule(store, job("j1", store), job("j2", store, tenant="other"))
+        assert {each.id: each.tenant for each in await claim(store, lease_s=0.0)} == {
+            "j1": "default",
+            "j2": "other",
+        }
+        await schedule(store, job("j1", store, tenant="third"))
+        found = {each.id: each.tenant for each in await claim(store)}
+        assert found == {"j1": "third", "j2": "other"}
+
     async def test_a_claim_carries_the_clock_of_the_store(self, harness: StoreHarness) -> None:
         store = await harness.open()
         await schedule(store, job("j1", store))

@@ -111,9 +111,12 @@ async def owned(store: Store, partition: Partition, consumer: str = "payment") -
     return taken[partition]
 
 
-def job(id: str, store: Store, *, in_s: float = -1.0, kind: str = "timer") -> Job:
+def job(
+    id: str, store: Store, *, in_s: float = -1.0, kind: str = "timer", tenant: str = "default"
+) -> Job:
     """A job due so long from now by the store's clock."""
-    return Job(id=id, kind=kind, due_at=store.now() + timedelta(seconds=in_s), payload='{"a": 1}')
+    due_at = store.now() + timedelta(seconds=in_s)
+    return Job(id=id, tenant=tenant, kind=kind, due_at=due_at, payload='{"a": 1}')
 
 
 async def schedule(store: Store, *jobs: Job) -> None:
@@ -166,10 +169,11 @@ async def replayed(store: Store, key: str, *, tenant: str = "default") -> Answer
         return await transaction.answers.claim(tenant, key, "f1")
 
 
-def delivery(key: str, offset: int, *, value: bytes = b"{}") -> Parked:
+def delivery(key: str, offset: int, *, value: bytes = b"{}", tenant: str = "default") -> Parked:
     """A delivery to be parked."""
     return Parked(
         position=0,
+        tenant=tenant,
         key=key,
         reason="no such order",
         partition=P0,

@@ -80,6 +80,7 @@ class MemoryJobs:
         self._jobs.put(job.id, JobRow(job, now + timedelta(seconds=lease_s), attempt, number))
         return ClaimedJob(
             id=job.id,
+            tenant=job.tenant,
             kind=job.kind,
             due_at=job.due_at,
             payload=job.payload,

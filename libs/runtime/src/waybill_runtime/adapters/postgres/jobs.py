@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Session
 
 SCHEDULE = """/* jobs.schedule */
-INSERT INTO jobs (id, kind, due_at, ready_at, payload, attempts, claim)
-SELECT id, kind, due_at, due_at, payload, 0, NULL
-  FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::json[])
-    AS j (id, kind, due_at, payload)
+INSERT INTO jobs (id, tenant, kind, due_at, ready_at, payload, attempts, claim)
+SELECT id, tenant, kind, due_at, due_at, payload, 0, NULL
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::json[])
+    AS j (id, tenant, kind, due_at, payload)
  ORDER BY id COLLATE "C"
 ON CONFLICT (id) DO UPDATE
-   SET kind = excluded.kind, due_at = excluded.due_at, ready_at = excluded.ready_at,
-       payload = excluded.payload, attempts = 0, claim = NULL
+   SET tenant = excluded.tenant, kind = excluded.kind, due_at = excluded.due_at,
+       ready_at = excluded.ready_at, payload = excluded.payload, attempts = 0, claim = NULL
 """
 
 CANCEL = """/* jobs.cancel */
@@ -39,7 +39,7 @@ WITH ready AS (
      SET ready_at = statement_timestamp() + make_interval(secs => $3),
          attempts = j.attempts + 1, claim = nextval('job_claims')
     FROM ready r WHERE j.id = r.id
-  RETURNING j.id, j.kind, j.due_at, j.payload, j.attempts, j.claim, r.was_ready_at
+  RETURNING j.id, j.tenant, j.kind, j.due_at, j.payload, j.attempts, j.claim, r.was_ready_at
 )
 SELECT *, statement_timestamp() AS now FROM claimed ORDER BY was_ready_at, id
 """
@@ -84,6 +84,7 @@ class PostgresJobs:
         await self._session.write(
             SCHEDULE,
             [job.id for job in last],
+            [job.tenant for job in last],
             [job.kind for job in last],
             [job.due_at for job in last],
             [job.payload for job in last],
@@ -101,6 +102,7 @@ class PostgresJobs:
         return [
             ClaimedJob(
                 id=row["id"],
+                tenant=row["tenant"],
                 kind=row["kind"],
                 due_at=row["due_at"],
                 payload=row["payload"],

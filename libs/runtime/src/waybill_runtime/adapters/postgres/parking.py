@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Row, Session
 
 PARK = """/* parking.park */
-INSERT INTO parked (consumer, key, reason, topic, number, "offset", headers, value, parked_at)
-SELECT $1, key, reason, topic, number, at, headers, value, parked_at
-  FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::json[],
-              $8::bytea[], $9::timestamptz[]) WITH ORDINALITY
-    AS p (key, reason, topic, number, at, headers, value, parked_at, place)
+INSERT INTO parked
+       (consumer, tenant, key, reason, topic, number, "offset", headers, value, parked_at)
+SELECT $1, tenant, key, reason, topic, number, at, headers, value, parked_at
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::bigint[], $8::json[],
+              $9::bytea[], $10::timestamptz[]) WITH ORDINALITY
+    AS p (tenant, key, reason, topic, number, at, headers, value, parked_at, place)
  ORDER BY place
 """
 
@@ -79,6 +80,7 @@ class PostgresParking:
         await self._session.write(
             PARK,
             consumer,
+            [parked.tenant for parked in deliveries],
             [parked.key for parked in deliveries],
             [parked.reason for parked in deliveries],
             [parked.partition.topic for parked in deliveries],
@@ -117,6 +119,7 @@ def _headers_text(headers: Sequence[tuple[str, bytes]]) -> str:
 def _parked(row: "Row") -> Parked:
     return Parked(
         position=row["position"],
+        tenant=row["tenant"],
         key=row["key"],
         reason=row["reason"],
         partition=Partition(row["topic"], row["number"]),

@@ -7,7 +7,7 @@ attributes are COLLATE "C", so that the database sorts text as Python does.
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-HEAD = "0001_pre_the_store"
+HEAD = "0002_pre_jobs_have_a_tenant"
 """The revision that this code needs; a test holds it equal to the newest migration."""
 
 metadata = sa.MetaData()
@@ -15,6 +15,12 @@ metadata = sa.MetaData()
 
 def _key(name: str, *, primary_key: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.Text(collation="C"), primary_key=primary_key, nullable=False)
+
+
+def _tenant() -> sa.Column[str]:
+    """As a release that knows of no tenants leaves it, it is the one that there was."""
+    kind = sa.Text(collation="C")
+    return sa.Column("tenant", kind, nullable=False, server_default=sa.text("'default'"))
 
 
 def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
@@ -115,6 +121,7 @@ jobs = sa.Table(
     _json("payload"),
     sa.Column("attempts", sa.Integer, nullable=False),
     _number("claim", nullable=True),
+    _tenant(),
     sa.Index("jobs_ready", "ready_at", "kind"),
 )
 
@@ -175,6 +182,7 @@ parked = sa.Table(
     _json("headers"),
     sa.Column("value", sa.LargeBinary, nullable=False),
     _moment("parked_at"),
+    _tenant(),
     sa.Index("parked_by_key", "consumer", "key", "position"),
 )
 
