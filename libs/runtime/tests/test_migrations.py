@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 import asyncpg
@@ -10,10 +11,10 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection
 
-from waybill_runtime.adapters.postgres import migrate
+from waybill_runtime.adapters.postgres import migrate, schema
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.clock import SystemClock
-from waybill_runtime.stored import Job
+from waybill_runtime.stored import Job, StoreUnavailable
 from waybill_runtime.testing.postgres import Server
 from waybill_runtime.testing.store_harness import claim
 
@@ -112,3 +113,27 @@ async def test_jobs_and_parked_get_their_tenant_while_the_release_before_is_at_w
         ("after", "default"),
     ]
     await new.close()
+
+
+@pytest.mark.parametrize(
+    ("revision", "is_served"),
+    [
+        ("0002_pre_ours", True),
+        ("0003_pre_the_next", True),
+        ("0003_post_the_next", False),
+        ("0004_pre_further_on", False),
+        ("0001_pre_of_before", False),
+    ],
+)
+async def test_a_release_stays_ready_while_the_next_one_is_prepared(
+    empty: str, monkeypatch: pytest.MonkeyPatch, revision: str, is_served: bool
+) -> None:
+    monkeypatch.setattr(schema, "HEAD", "0002_pre_ours")
+    await migrate.upgrade(empty)
+    connection = await asyncpg.connect(empty)
+    await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+    await connection.close()
+    old = await PostgresStore.open(empty, clock=SystemClock())
+    with nullcontext() if is_served else pytest.raises(StoreUnavailable, match="the schema is at"):
+        await old.ping()
+    await old.close()

@@ -10,6 +10,18 @@ from sqlalchemy.dialects import postgresql
 HEAD = "0002_pre_jobs_have_a_tenant"
 """The revision that this code needs; a test holds it equal to the newest migration."""
 
+
+def serves(revision: str) -> bool:
+    """Whether this code can work on a database at `revision`: its own, or the `pre` right after it.
+
+    A `pre` migration runs while older code is alive, so that a release can be rolled out; after a
+    `post`, or further on, nobody promises older code anything.
+    """
+    number, kind, *_ = revision.split("_")
+    ours = int(HEAD.partition("_")[0])
+    return revision == HEAD or (int(number) == ours + 1 and kind == "pre")
+
+
 metadata = sa.MetaData()
 
 

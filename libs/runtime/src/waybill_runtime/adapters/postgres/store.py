@@ -156,8 +156,9 @@ class PostgresStore:
             rows = []
         finally:
             await _to_the_end(self._release(connection))
-        if [row["version_num"] for row in rows] != [schema.HEAD]:
-            raise stored.StoreUnavailable(f"the schema is at {rows}, not at {schema.HEAD}")
+        revisions = [row["version_num"] for row in rows]
+        if len(revisions) != 1 or not schema.serves(revisions[0]):
+            raise stored.StoreUnavailable(f"the schema is at {revisions}, not at {schema.HEAD}")
 
     async def close(self) -> None:
         await self._leaderships.close()
