@@ -10,7 +10,15 @@ import pytest
 from waybill_runtime.adapters.postgres import bus_schema
 from waybill_runtime.adapters.postgres.bus import PostgresBus
 from waybill_runtime.adapters.postgres.bus_codec import pack, unpack
-from waybill_runtime.bus import Bus, BusTruncated, BusUnavailable, Message, Partition
+from waybill_runtime.adapters.postgres.bus_membership import Membership
+from waybill_runtime.bus import (
+    Bus,
+    BusTruncated,
+    BusUnavailable,
+    Message,
+    Partition,
+    partition_of,
+)
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.testing.bus_conformance import BusConformance
@@ -302,3 +310,47 @@ def test_headers_survive_their_column() -> None:
     headers = (("a", b""), ("ce_id", b"\x00\xff"), ("a", b"again"))
     assert unpack(pack(headers)) == headers
     assert unpack(pack(())) == ()
+
+
+async def test_members_that_share_fairly_change_nothing_any_more(
+    harness: PostgresHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, topic = await harness.topic()
+    group = harness.group()
+    first = await harness.member(group, [topic])
+    await harness.settled(first)
+    second = await harness.member(group, [topic])
+    await harness.settled(first, second)
+    changes: list[str] = []
+    settle = Membership.settle
+
+    async def counted(it: Membership, connection: Any, release: Any) -> None:
+        changes.append(it.member)
+        await settle(it, connection, release)
+
+    await asyncio.sleep(0.5)  # what was under way may end
+    monkeypatch.setattr(Membership, "settle", counted)
+    await asyncio.sleep(1.5)  # four beats of each
+    assert changes == []
+
+
+async def test_a_log_cut_behind_a_reader_stops_that_partition_and_says_so(
+    harness: PostgresHarness,
+) -> None:
+    """A bus that was restored to an earlier moment while members read it (reliability F4)."""
+    _, topic, producer = await harness.producer()
+    await producer.send(numbered(topic, 48))
+    group = harness.group()
+    member = await harness.member(group, [topic])
+    await harness.until(lambda: len(group.handled) == 48, "all 48 arrived")
+    cut = Partition(topic, partition_of("key-0"))
+    ended = group.positions[cut]
+    where = "topic = $1 AND partition = $2"
+    await harness.run(f"DELETE FROM bus_log WHERE {where}", topic, cut.number)
+    await harness.run(f"UPDATE bus_partition SET next_offset = 0 WHERE {where}", topic, cut.number)
+    await harness.until(lambda: len(member.truncations) > 0, "it was reported")
+    assert [(e.partition, e.position, e.end) for e in member.truncations] == [(cut, ended, 0)]
+    others = [m for m in numbered(topic, 24) if partition_of(m.key) != cut.number]
+    await producer.send(numbered(topic, 24))
+    await harness.until(lambda: len(group.handled) >= 48 + len(others), "the others read on")
+    assert len(member.truncations) == 1

@@ -135,9 +135,18 @@ class PostgresConsumer:
                     connection, self._holdings.claims, self._holdings.positions
                 )
                 if more is not None:
+                    self._owned = dict(self._holdings.claims)
+                    self._halt_what_was_cut(more)
                     return more
                 self._owned, ends = await self._membership.look(connection)
             await self._holdings.reconcile(self._owned, ends)
+
+    def _halt_what_was_cut(self, ends: Mapping[Partition, int]) -> None:
+        """Stop where the bus ends before what we have read: it was set back while we read."""
+        positions = dict(self._holdings.positions)
+        for partition, end in ends.items():
+            if end < positions[partition]:
+                self._holdings.halt(partition, positions[partition], end)
 
     async def _fetch(self, ends: Mapping[Partition, int], max_messages: int) -> list[Delivery]:
         self._turn += 1

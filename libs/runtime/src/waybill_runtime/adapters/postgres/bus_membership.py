@@ -33,8 +33,9 @@ SELECT a.topic, a.partition, a.claim, p.next_offset
  WHERE a.grp = $1 AND a.member = $2
 """
 
-# The first row tells whose numbers `look` would answer, the others where there is more to read. A
-# claim's number is drawn anew for each time of ownership, so other claims have another sum.
+# The first row tells whose numbers `look` would answer, the others where there is more to read, or
+# less than was there. A claim's number is drawn anew for each time of ownership, so other claims
+# have another sum.
 _MORE = """/* bus.more */
 WITH held AS MATERIALIZED (
     SELECT topic, partition, claim FROM bus_assignment WHERE grp = $1 AND member = $2
@@ -45,7 +46,7 @@ UNION ALL
 SELECT p.topic, p.partition, p.next_offset
   FROM unnest($3::text[], $4::int[], $5::bigint[]) AS k(topic, partition, position)
   JOIN bus_partition p USING (topic, partition)
- WHERE p.next_offset > k.position
+ WHERE p.next_offset <> k.position
 """
 
 # One member of a group at a time changes who owns what.
@@ -145,7 +146,7 @@ class Membership:
         claims: Mapping[Partition, int],
         positions: Mapping[Partition, int],
     ) -> dict[Partition, int] | None:
-        """How far those reach that reach beyond our positions; None when other claims are ours."""
+        """How far those reach that do not end at our positions; None when other claims are ours."""
         places = list(positions)
         told, *rows = await connection.fetch(
             _MORE, self.group, self.member, *_columns(places), list(positions.values())
