@@ -23,6 +23,7 @@ RULES_MAY_IMPORT = {"dataclasses", "collections.abc", "datetime", "itertools", "
 PURE_ROOMS = ("decider", "addresses")
 LOOSE_TASKS_ALLOWED = ("libs/runtime/", "cli/src/waybill/simulation/")
 """The shells that own tasks, and the simulator, which kills what it starts."""
+MAY_NOT_WAIT_FOR_THE_DISK = {("relay.py", "_mark"), ("jobs.py", "_claim")}
 FORBIDDEN_NAMES = {
     "BaseHTTPMiddleware": "it breaks streaming and cancellation; write plain ASGI",
     "BackgroundTasks": "lost when the process dies; use a job",
@@ -202,6 +203,18 @@ def _catches_everything(handler: ast.ExceptHandler) -> bool:
     return bool(caught & {"Exception", "BaseException"})
 
 
+def marks_and_leases_alone_do_not_wait_for_the_disk(root: Path) -> Iterator[str]:
+    for name, tree, _ in code(root):
+        if "/src/" not in name or "/testing/" in name:
+            continue
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+        for function in functions:
+            called = {n.attr for n in ast.walk(function) if isinstance(n, ast.Attribute)}
+            place = (Path(name).name, function.name)
+            if "marking" in called and place not in MAY_NOT_WAIT_FOR_THE_DISK:
+                yield f"{name}: {function.name} may lose what it writes; use a transaction"
+
+
 def nothing_forbidden_is_used(root: Path) -> Iterator[str]:
     for name, tree, _ in code(root):
         for node in ast.walk(tree):
@@ -271,6 +284,7 @@ RULES: tuple[Rule, ...] = (
     no_registry_is_named,
     decisions_have_a_number_and_a_sentence,
     whoever_catches_everything_says_why,
+    marks_and_leases_alone_do_not_wait_for_the_disk,
     nothing_forbidden_is_used,
     no_task_runs_loose,
     ids_are_derived_in_one_place,
@@ -343,6 +357,11 @@ def test_a_tidy_tree_keeps_the_rule(rule: Rule, tree: Path) -> None:
         (whoever_catches_everything_says_why, "cli/x.py", CATCH_ALL.format("")),
         (whoever_catches_everything_says_why, "cli/x.py", CATCH_ALL.format("  # noqa: BLE001")),
         (whoever_catches_everything_says_why, "cli/x.py", "try:\n    f()\nexcept:\n    f()\n"),
+        (
+            marks_and_leases_alone_do_not_wait_for_the_disk,
+            f"{CAPTURE}/x.py",
+            "async def f(store):\n    async with store.marking():\n        pass\n",
+        ),
         (nothing_forbidden_is_used, "cli/x.py", "from a.b import BaseHTTPMiddleware\n"),
         (nothing_forbidden_is_used, "cli/x.py", '@app.middleware("http")\ndef f(): ...\n'),
         (nothing_forbidden_is_used, "cli/x.py", "def f(later: fastapi.BackgroundTasks): ...\n"),
