@@ -97,7 +97,7 @@ OVERSIZE: Mapping[str, tuple[bytes, int]] = {
     "a key": (whole(order(), Authorization="Bearer wb_x_" + "y" * 10_000), 401),
     "a body that would unfold": (
         whole(gzip.compress(b"0" * 100_000_000), Content_Encoding="gzip"),
-        400,
+        415,
     ),
 }
 

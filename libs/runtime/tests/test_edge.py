@@ -62,6 +62,70 @@ async def test_a_body_that_is_too_large_is_refused(path: str, *, chunked: bool) 
     assert answer.json()["type"] == "urn:waybill:problem:body-too-large"
 
 
+SAID = '{"text": "hello"}'
+
+
+async def _answer(path: str, headers: dict[str, str], *chunks: bytes) -> httpx.Response:
+    async def sent() -> Any:
+        for chunk in chunks:
+            yield chunk
+
+    transport = httpx.ASGITransport(_app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        content = chunks[0] if len(chunks) == 1 else sent()
+        return await http.post(path, content=content, headers=headers)
+
+
+@pytest.mark.parametrize("path", ["/modelled", "/raw"])
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("Content-Type", "application/json; charset=utf-7", "'utf-7'"),
+        ("Content-Type", 'application/json ;Charset = "UTF-16"', "'UTF-16'"),
+        ("Content-Encoding", "gzip", "'gzip'"),
+        ("Content-Encoding", "identity, br", "'identity, br'"),
+    ],
+)
+@pytest.mark.parametrize("chunks", [(SAID.encode(),), (b"{", SAID[1:].encode())])
+async def test_a_body_that_says_it_is_packed_or_in_other_letters_is_refused(
+    path: str, name: str, value: str, named: str, chunks: tuple[bytes, ...]
+) -> None:
+    answer = await _answer(path, {"Content-Type": "application/json", name: value}, *chunks)
+    assert answer.status_code == 415, answer.text
+    assert answer.headers["accept-encoding"] == "identity"
+    assert answer.json()["type"] == "urn:waybill:problem:unsupported-media-type"
+    detail = answer.json()["detail"]
+    assert name in detail
+    assert named in detail
+    assert "Send " in detail
+
+
+@pytest.mark.parametrize("path", ["/modelled", "/raw"])
+@pytest.mark.parametrize("letters", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("size", [1, 1_000])
+async def test_a_body_in_letters_of_two_or_four_bytes_is_refused(
+    path: str, letters: str, size: int
+) -> None:
+    body = SAID.encode(letters)
+    chunks = [body[at : at + size] for at in range(0, len(body), size)]
+    answer = await _answer(path, {"Content-Type": "application/json"}, *chunks)
+    assert answer.status_code == 415, answer.text
+    assert "Send JSON in UTF-8" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json; charset=utf-8"},
+        {"Content-Type": 'application/json;charset="UTF8"'},
+        {"Content-Type": "application/json", "Content-Encoding": "identity"},
+    ],
+)
+async def test_a_body_that_says_what_it_is_is_read(headers: dict[str, str]) -> None:
+    answer = await _answer("/modelled", headers, '{"text": "\N{SNOWMAN}"}'.encode())
+    assert answer.json() == {"text": "\N{SNOWMAN}"}
+
+
 @pytest.mark.parametrize("path", ["/modelled", "/raw"])
 async def test_a_client_that_leaves_in_the_middle_is_no_failure_of_ours(path: str) -> None:
     said: list[Message] = [

@@ -71,6 +71,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (line(unit_price_minor=-1), "/lines/0/unit_price_minor", "at least 0"),
     (line(sku=""), "/lines/0/sku", "at least 1"),
     (line(sku="x" * 65), "/lines/0/sku", "at most 64"),
+    (line(sku="."), "/lines/0/sku", "at least one letter or digit"),
+    (line(sku=" .. "), "/lines/0/sku", "at least one letter or digit"),
     (line(name="a\0b"), "/lines/0/name", "Control characters"),
     (line(name="\ud800"), "/lines/0/name", "Send UTF-8"),
     (line(name="4111 1111 1111 1111"), "/lines/0/name", "never a card"),
@@ -81,8 +83,24 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"currency": "gbp"}, "/currency", "capital letters, such as GBP"),
     (address(country_code="XX"), "/shipping_address/country_code", "such as GB"),
     (address(postal_code="123"), "/shipping_address/postal_code", "N1 9GU"),
+    (address(postal_code="N\u0661 \u0669GU"), "/shipping_address/postal_code", "N1 9GU"),
+    (
+        address(country_code="DE", postal_code="\u0661\u0660\u0661\u0661\u0665"),
+        "/shipping_address/postal_code",
+        "like 10115",
+    ),
     ({"customer": {"email": "nobody"}}, "/customer/email", "such as buyer@example.com"),
     ({"customer": {"phone": "020 7946"}}, "/customer/phone", "E.164"),
+    (
+        {
+            "customer": {
+                "phone": "+\u0664\u0664\u0662\u0660\u0667\u0669\u0664\u0666\u0660\u0660\u0660\u0660"
+            }
+        },
+        "/customer/phone",
+        "E.164",
+    ),
+    ({"customer": {"phone": "+1800FLOWERS"}}, "/customer/phone", "E.164"),
     ({"customer": {"locale": "english"}}, "/customer/locale", "such as en or en-GB"),
     ({"total": {"amount_minor": 1, "currency": "GBP"}}, "/total", "leave the total out"),
     ({"payment": {"method": "card"}}, "/payment/token", "Send it"),
@@ -177,6 +195,7 @@ async def test_emoji_in_every_text_is_an_order_like_any_other(http: httpx.AsyncC
         *[{"currency": code} for code in ("XOF", "XAF", "XPF", "XCD", "XCG", "JPY")],
         {"shipping": {"option": "express"}},
         {"payment": {"token": "tok_approve"}},
+        {"customer": {"phone": "+44 (20) 7946-0000"}},
     ],
 )
 async def test_what_a_country_pays_with_and_we_do_is_taken(

@@ -221,6 +221,8 @@ async def test_unknown_stock_is_not_found(api: Api) -> None:
         ({"sku": "A/B", "quantity": 1}, "/lines/0/sku"),
         ({"sku": "A\x00", "quantity": 1}, "/lines/0/sku"),
         ({"sku": "", "quantity": 1}, "/lines/0/sku"),
+        ({"sku": ".", "quantity": 1}, "/lines/0/sku"),
+        ({"sku": " .. ", "quantity": 1}, "/lines/0/sku"),
         ({"sku": "A", "quantity": 1, "price": 3}, "/lines/0/price"),
         ({"quantity": 1}, "/lines/0/sku"),
     ],
@@ -240,6 +242,8 @@ async def test_a_wrong_line_is_refused_by_name(
     [
         ({"location": "a/b"}, "/location"),
         ({"location": ""}, "/location"),
+        ({"location": "."}, "/location"),
+        ({"location": ".."}, "/location"),
         ({"reference": ""}, "/reference"),
         ({"lines": []}, "/lines"),
         ({"lines": [{"sku": "A", "quantity": 1}] * 1_001}, "/lines"),
@@ -271,6 +275,29 @@ async def test_an_adjustment_by_nothing_is_refused(api: Api) -> None:
     body = {"location": "main", "reason": "damaged", "lines": [{"sku": "A", "delta": 0}]}
     refused = await api.post("/v1/stock/adjustments", body)
     assert refused.json()["errors"][0]["pointer"] == "/lines/0/delta"
+
+
+@pytest.mark.parametrize("sku", [".", ".."])
+async def test_what_no_path_leads_to_is_booked_by_no_command(api: Api, sku: str) -> None:
+    lines = {
+        "receipts": {"reference": "PO-1", "lines": [{"sku": sku, "quantity": 1}]},
+        "adjustments": {"reason": "found", "lines": [{"sku": sku, "delta": 1}]},
+        "counts": {"reference": "c-1", "lines": [{"sku": sku, "counted": 1}]},
+    }
+    for path, body in lines.items():
+        refused = await api.post(f"/v1/stock/{path}", {"location": "main", **body})
+        assert refused.status_code == 422
+        (error,) = refused.json()["errors"]
+        assert error["pointer"] == "/lines/0/sku"
+        assert "at least one letter or digit" in error["detail"]
+    asked = await api.client.get("/v1/availability", params={"sku": sku})
+    assert asked.json()["errors"][0]["pointer"] == "query:sku"
+
+
+@pytest.mark.parametrize("sku", ["...", ".5", "a..b"])
+async def test_dots_in_a_sku_are_goods_like_any_other(api: Api, sku: str) -> None:
+    await api.receive(sku, 3)
+    assert (await api.client.get(f"/v1/stock/{sku}")).json()["totals"]["available"] == 3
 
 
 @pytest.mark.parametrize("path", ["/v1/stock/%00", "/v1/stock/" + "x" * 65])

@@ -59,7 +59,10 @@ def faults(
     """What is wrong with an address, as (field, what to do); empty when nothing is."""
     rule = _RULES.get(country_code, _ANY)
     found = []
-    if rule.postal_code is not None and not re.fullmatch(rule.postal_code, postal_code or ""):
+    # ASCII: \d is 0 to 9, which carriers print and sort by, and no digit of another script.
+    if rule.postal_code is not None and not re.fullmatch(
+        rule.postal_code, postal_code or "", re.ASCII
+    ):
         say = "is missing" if not postal_code else f"is not one of {country_code}"
         found.append(("postal_code", f"The postal code {say}; write it like {rule.example}."))
     if rule.region_required and not region_code:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from capture import addresses, fields
 from waybill_runtime import cards
-from waybill_runtime.http.text import printable
+from waybill_runtime.http.text import printable, step
 
 LINES_MAX = 1_000
 
@@ -47,7 +47,7 @@ class Address(Body):
 
 
 class OrderedLine(Body):
-    sku: Short
+    sku: Annotated[Short, AfterValidator(step)]
     name: Name
     quantity: Annotated[int, Field(ge=1, le=100_000, strict=True)]
     unit_price_minor: AmountMinor

@@ -12,7 +12,8 @@ from waybill_runtime import cards
 from waybill_runtime.http.text import printable
 
 _EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
-
+_PHONE = re.compile(r"\+[0-9 ().-]+")
+"""What a phone number is written in: no letters, and no digits of other scripts."""
 
 METHODS = ("card",)
 """How we take money."""
@@ -46,7 +47,7 @@ def phone(number: str) -> str:
         valid = phonenumbers.is_possible_number(phonenumbers.parse(number, None))
     except phonenumbers.NumberParseException:
         valid = False
-    if not valid or not number.startswith("+"):
+    if not valid or not _PHONE.fullmatch(number):
         raise ValueError("Write the phone number in E.164, such as +442079460000.")
     return number
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from inventory import views
 from inventory.decider.stock import Level, Reorder, Stock
 from waybill_runtime import cards
-from waybill_runtime.http.text import printable
+from waybill_runtime.http.text import printable, step
 
 LINES_MAX = 1_000
 UNITS_MAX = 1_000_000
@@ -18,7 +18,7 @@ def _sku(text: str) -> str:
         raise ValueError("A SKU cannot contain '/', for it is part of a path. Leave that out.")
     if text != text.strip():
         raise ValueError("A SKU neither begins nor ends with a space. Leave that out.")
-    return printable(text)
+    return printable(step(text))
 
 
 Sku = Annotated[str, Field(min_length=1, max_length=64, examples=["85123A"]), AfterValidator(_sku)]

@@ -33,7 +33,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         400: "A header or the body cannot be used.",
         412: "The version has moved on.",
         413: "The body is too large.",
-        415: "The body is not sent as JSON.",
+        415: "The body is not sent as JSON in UTF-8, uncompressed.",
         422: "A field or a query parameter is wrong, unknown or missing.",
         428: "If-Match is missing.",
         429: "Too many requests; send the same again after the time in Retry-After.",

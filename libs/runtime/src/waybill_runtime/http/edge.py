@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waybill_runtime import cards, metrics
 from waybill_runtime.clock import Clock
-from waybill_runtime.http.problem import CONTENT_TYPE, Problem
+from waybill_runtime.http.problem import CONTENT_TYPE, Problem, Refused
 from waybill_runtime.ids import Ids
 
 log = structlog.get_logger("waybill.http")
@@ -20,7 +20,9 @@ BODY_BYTES_MAX = 256 * 1024
 DRAINED_BYTES_MAX = 4 * 1024 * 1024
 """How much of a body that is refused is still read, so that its sender comes to read the answer."""
 NUL_REFUSED = "The path or the query holds a NUL (%00), which no id and no text has here."
+NO_UTF8 = "The body has a NUL byte at its beginning, as UTF-16 and UTF-32 have. Send JSON in UTF-8."
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 
 
 def _holds_nul(scope: Scope) -> bool:
@@ -30,22 +32,49 @@ def _holds_nul(scope: Scope) -> bool:
     )
 
 
+def _unreadable(detail: str) -> Refused:
+    headers = {"Accept-Encoding": "identity"}
+    return Refused(415, "unsupported-media-type", detail, headers=headers)
+
+
+def _refused_by_its_headers(scope: Scope) -> Refused | None:
+    """Why a body will not be read: it says that it is packed, or in other letters than UTF-8."""
+    said = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    coding = said.get(b"content-encoding", "").strip()
+    if coding.lower() not in ("", "identity"):
+        return _unreadable(
+            f"Nothing here unpacks a body: Content-Encoding: {coding[:64]!a}. "
+            "Send it as it is, without that header."
+        )
+    charset = _CHARSET.search(said.get(b"content-type", ""))
+    if charset is not None and charset[1].lower() not in ("utf-8", "utf8"):
+        return _unreadable(
+            f"JSON is read in UTF-8 alone, and Content-Type says {charset[1][:64]!a}. "
+            "Send UTF-8, with the header Content-Type: application/json."
+        )
+    return None
+
+
 class _Body:
-    """A request's body on its way in: counted, and cut off where it is too large."""
+    """A request's body on its way in: looked at, and cut off where it is refused."""
 
-    def __init__(self, receive: Receive, declared: int) -> None:
+    def __init__(self, receive: Receive, scope: Scope) -> None:
+        headers = dict(scope["headers"])
         self._receive = receive
-        self._declared = declared
+        self._declared = 0
+        with suppress(ValueError):
+            self._declared = int(headers.get(b"content-length", b"0"))
         self._received = 0
+        self._head = b""
         self._has_more = True
-
-    @property
-    def is_too_large(self) -> bool:
-        return max(self._declared, self._received) > BODY_BYTES_MAX
+        self.refused: Refused | None = None
+        if self._declared or b"transfer-encoding" in headers:
+            self.refused = _refused_by_its_headers(scope)
+        self._judge()
 
     async def receive(self) -> Message:
         message = await self._take()
-        return {"type": "http.disconnect"} if self.is_too_large else message
+        return {"type": "http.disconnect"} if self.refused else message
 
     async def drain(self) -> None:
         """Throw the rest away, within limits: who still sends is reset before he hears why."""
@@ -56,9 +85,21 @@ class _Body:
 
     async def _take(self) -> Message:
         message = await self._receive()
-        self._received += len(message.get("body", b""))
+        chunk = message.get("body", b"")
+        self._received += len(chunk)
+        self._head += chunk[: 4 - len(self._head)]
         self._has_more = message.get("more_body", False)
+        self._judge()
         return message
+
+    def _judge(self) -> None:
+        """JSON begins in ASCII: none of its first four bytes is NUL in UTF-8, one is in others."""
+        if self.refused is not None:
+            return
+        if max(self._declared, self._received) > BODY_BYTES_MAX:
+            self.refused = Refused(413, "body-too-large", f"Send at most {BODY_BYTES_MAX} bytes.")
+        elif b"\0" in self._head:
+            self.refused = _unreadable(NO_UTF8)
 
 
 class Edge:
@@ -77,12 +118,12 @@ class Edge:
         request_id = self._request_id(scope)
         scope["request_id"] = request_id
         status = 500
-        body = _Body(receive, self._declared(scope))
+        body = _Body(receive, scope)
 
         async def noted(message: Message) -> None:
             nonlocal status
-            if body.is_too_large:
-                return  # whatever the app makes of a cut-off body, 413 is the answer
+            if body.refused is not None:
+                return  # whatever the app makes of a cut-off body, that is the answer
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
@@ -96,15 +137,14 @@ class Edge:
             with metrics.HTTP_IN_FLIGHT.track_inprogress():
                 if _holds_nul(scope):
                     status = 422
-                    await self._refuse(scope, send, 422, "invalid-address", NUL_REFUSED)
+                    await self._refuse(scope, send, Refused(422, "invalid-address", NUL_REFUSED))
                 else:
-                    if not body.is_too_large:
+                    if body.refused is None:
                         await self._app(scope, body.receive, noted)
-                    if body.is_too_large:
-                        status = 413
+                    if body.refused is not None:
+                        status = body.refused.status
                         await body.drain()
-                        detail = f"Send at most {BODY_BYTES_MAX} bytes."
-                        await self._refuse(scope, send, 413, "body-too-large", detail)
+                        await self._refuse(scope, send, body.refused)
         finally:  # what is raised becomes a 500 further out; it is counted as one
             self._note(scope, status, self._clock.monotonic_s() - started_s, request_id)
 
@@ -114,24 +154,19 @@ class Edge:
         return given if usable else self._ids.new("req")
 
     @staticmethod
-    def _declared(scope: Scope) -> int:
-        with suppress(ValueError):
-            return int(dict(scope["headers"]).get(b"content-length", b"0"))
-        return 0
-
-    @staticmethod
-    async def _refuse(scope: Scope, send: Send, status: int, kind: str, detail: str) -> None:
+    async def _refuse(scope: Scope, send: Send, refused: Refused) -> None:
         """Answer instead of the app; of the body something may be left, so the connection ends."""
         problem = Problem(
-            type=f"urn:waybill:problem:{kind}",
-            title=kind.replace("-", " ").capitalize(),
-            status=status,
-            detail=detail,
+            type=f"urn:waybill:problem:{refused.kind}",
+            title=refused.kind.replace("-", " ").capitalize(),
+            status=refused.status,
+            detail=refused.detail,
             instance=scope["path"],
             request_id=scope["request_id"],
         )
-        headers = [(b"content-type", CONTENT_TYPE.encode()), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        said = {"Content-Type": CONTENT_TYPE, "Connection": "close", **refused.headers}
+        headers = [(name.lower().encode(), value.encode()) for name, value in said.items()]
+        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
         body = problem.model_dump_json(exclude_none=True).encode()
         await send({"type": "http.response.body", "body": body})
 
