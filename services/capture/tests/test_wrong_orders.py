@@ -82,6 +82,15 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (address(country_code="XX"), "/shipping_address/country_code", "such as GB"),
     (address(postal_code="123"), "/shipping_address/postal_code", "N1 9GU"),
     ({"customer": {"email": "nobody"}}, "/customer/email", "such as buyer@example.com"),
+    ({"customer": {"ref": "jane.roe@example.com"}}, "/customer/ref", "names no person"),
+    (
+        {"customer": {"ref": "442079460000", "phone": "+442079460000"}},
+        "/customer/ref",
+        "the customer's phone",
+    ),
+    ({"external_ref": "a. buyer"}, "/external_ref", "the customer's name"),
+    (line(name="Mug for Buyer@example.com"), "/lines/0/name", "the customer's email"),
+    ({"external_ref": "web jane@example.com"}, "/external_ref", "holds an e-mail address"),
     ({"customer": {"phone": "020 7946"}}, "/customer/phone", "E.164"),
     ({"customer": {"locale": "english"}}, "/customer/locale", "such as en or en-GB"),
     ({"total": {"amount_minor": 1, "currency": "GBP"}}, "/total", "leave the total out"),
@@ -163,12 +172,12 @@ async def test_emoji_in_every_text_is_an_order_like_any_other(http: httpx.AsyncC
         **RIGHT,
         **line(name=EMOJI, sku=EMOJI),
         **address(name=EMOJI, line1=EMOJI, city=EMOJI),
-        "external_ref": EMOJI,
+        "external_ref": f"{EMOJI}1",
     }
     answer = await http.post(ORDERS, json=order)
     assert answer.status_code == 201, answer.text
     read = (await http.get(answer.headers["location"])).json()
-    assert (read["external_ref"], read["lines"][0]["name"]) == (EMOJI, EMOJI)
+    assert (read["external_ref"], read["lines"][0]["name"]) == (f"{EMOJI}1", EMOJI)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from waybill_runtime import cards
 from waybill_runtime.http.text import printable
 
 _EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
-
+_SOMEBODYS = re.compile(r"[^@\s]@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+"""What is in a text that holds an e-mail address, and in few that hold none."""
 
 METHODS = ("card",)
 """How we take money."""
@@ -55,6 +56,10 @@ def email(address: str) -> str:
     if not _EMAIL.match(address):
         raise ValueError("This is no e-mail address, such as buyer@example.com.")
     return address
+
+
+def holds_email(text: str) -> bool:
+    return _SOMEBODYS.search(text) is not None
 
 
 def clean(text: str) -> str:
