@@ -91,6 +91,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"external_ref": "a. buyer"}, "/external_ref", "the customer's name"),
     (line(name="Mug for Buyer@example.com"), "/lines/0/name", "the customer's email"),
     ({"external_ref": "web jane@example.com"}, "/external_ref", "holds an e-mail address"),
+    ({"customer": {"email": "m\u00fcller@example.com"}}, "/customer/email", "ASCII letters"),
     ({"customer": {"phone": "020 7946"}}, "/customer/phone", "E.164"),
     ({"customer": {"locale": "english"}}, "/customer/locale", "such as en or en-GB"),
     ({"total": {"amount_minor": 1, "currency": "GBP"}}, "/total", "leave the total out"),
