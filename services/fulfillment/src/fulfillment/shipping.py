@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 from fulfillment import views
 from fulfillment.decider import commands, state
-from fulfillment.labels import Labels, VerdictUnknown
+from fulfillment.labels import RECIPIENT_ERASED, Labels, VerdictUnknown
 from fulfillment.service import Rules, Warehouse, order_of
 from waybill_runtime.decider import Intent
 from waybill_runtime.http import conditions, idempotency
@@ -122,10 +122,15 @@ def _is_asked(order: state.FulfillmentOrder | None) -> TypeGuard[state.Fulfillme
 def _refused_by_carrier(seen: views.FulfillmentOrder) -> Refused:
     if seen.status != "packed":
         return Refused(409, "wrong-state", f"The fulfillment order is {seen.status} by now.")
-    return Refused(
-        409,
-        "label-refused",
-        f"The carrier refused: {seen.reason}. Mend it (pack anew, or choose another service), "
-        "then ship again with the ETag of now.",
-        headers={"ETag": conditions.etag(seen.version)},
-    )
+    if seen.reason == RECIPIENT_ERASED:
+        detail = (
+            "The recipient was erased, so there is no address: recipient erased. Nothing mends "
+            "that: reject the fulfillment order, or have its order cancelled."
+        )
+    else:
+        detail = (
+            f"The carrier refused: {(seen.reason or '').removesuffix('.')}. Mend it (pack anew, "
+            "or choose another service), then ship again with the ETag of now."
+        )
+    headers = {"ETag": conditions.etag(seen.version)}
+    return Refused(409, "label-refused", detail, headers=headers)
