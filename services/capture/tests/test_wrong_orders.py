@@ -146,6 +146,11 @@ async def test_no_idempotency_key_is_told_to_send_one(http: httpx.AsyncClient) -
     assert "Idempotency-Key" in problem(await http.post(ORDERS, json=RIGHT), 400)["detail"]
 
 
+async def test_the_document_is_the_same_each_time_it_is_asked_for(http: httpx.AsyncClient) -> None:
+    first, again = [await http.get("/openapi.json") for _ in range(2)]
+    assert (first.status_code, first.content) == (200, again.content)
+
+
 async def test_the_same_key_with_another_body_is_told_to_take_a_new_one(
     http: httpx.AsyncClient,
 ) -> None:
