@@ -211,6 +211,22 @@ def answers() -> dict[Cell, httpx.Response]:
     return loop.run(_statuses(loop))
 
 
+WANTS = {"Idempotency-Key", "If-Match"}
+
+
+def test_a_header_that_is_wanted_is_required_in_the_documents() -> None:
+    found = [
+        one
+        for document in DOCUMENTS.values()
+        for item in document["paths"].values()
+        for operation in item.values()
+        for one in operation.get("parameters", ())
+        if one["in"] == "header" and one["name"] in WANTS
+    ]
+    assert {one["name"] for one in found} == WANTS
+    assert {(one["required"], one["schema"]["type"]) for one in found} == {(True, "string")}
+
+
 def test_nobody_is_let_in_without_a_key(answers: dict[Cell, httpx.Response]) -> None:
     anonymous = {name: answers[name, None] for name in NAMES}
     let_in = {name for name, answer in anonymous.items() if answer.status_code != 401}

@@ -189,6 +189,18 @@ def test_an_additive_change_breaks_nobody(change: Change) -> None:
     assert openapi_changes.changes(ORDERS, changed(change)) == []
 
 
+@pytest.mark.parametrize("says", ["Required. The same for every try.", "What you like."])
+def test_marking_what_was_required_in_words_breaks_nobody(says: str) -> None:
+    before = parameter("If-Match", required=False) | {"description": says}
+    before["schema"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    old = changed(lambda d: orders(d)["get"]["parameters"].append(before))
+    new = changed(
+        lambda d: orders(d)["get"]["parameters"].append(parameter("If-Match", required=True))
+    )
+    told = openapi_changes.changes(old, new)
+    assert (told == []) == says.startswith("Required")
+
+
 def test_a_document_names_who_calls_it() -> None:
     assert openapi_changes.consumers(ORDERS) == ("storefront",)
     assert openapi_changes.consumers({}) == ()

@@ -27,13 +27,15 @@ class Asking:
     def __init__(self, on: Infrastructure) -> None:
         self._on = on
         self._done = 0
+        self.causes: list[str] = []
 
     async def _do(self, _: Transaction, asked: Asked) -> Reply:
         self._done += 1
+        self.causes.append(asked.command_id)
         return Reply(201, Said(tenant=asked.tenant, number=self._done))
 
-    async def ask(self, tenant: str) -> dict[str, object]:
-        """Ask with the one key, by a client of this tenant."""
+    async def ask(self, tenant: str, key: str = "key") -> dict[str, object]:
+        """Ask with a key, by a client of this tenant."""
         principal = Principal("id", "name", tenant, frozenset())
         scope: dict[str, object] = {
             "type": "http",
@@ -47,7 +49,7 @@ class Asking:
             return {"type": "http.request", "body": b"{}", "more_body": False}
 
         response = await answered_once(
-            Sent(Request(scope, receive), principal, "key"),
+            Sent(Request(scope, receive), principal, key),
             store=self._on.store,
             ids=self._on.ids,
             do=self._do,
@@ -65,5 +67,18 @@ def test_the_same_key_of_two_tenants_is_answered_to_each_by_itself() -> None:
         assert await asking.ask("other") == other
         assert await asking.ask("default") == first
         assert await asking.ask("other") == other
+
+    simulate(1, main())
+
+
+def test_the_cause_of_events_tells_keys_apart_and_does_not_say_them() -> None:
+    async def main() -> None:
+        asking = Asking(World().infrastructure("db"))
+        for tenant, key in (("one", "jane@example.com"), ("two", "jane@example.com"), ("one", "x")):
+            await asking.ask(tenant, key)
+        first, again, other = asking.causes
+        assert first == again != other
+        assert all(cause.startswith("key:") and len(cause) == 68 for cause in asking.causes)
+        assert "jane" not in repr(asking.causes)
 
     simulate(1, main())

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -117,6 +119,37 @@ async def test_an_address_that_no_carrier_goes_to_is_declined_for_good(carrier: 
     assert isinstance(answer, Declined)
     assert "Nowhere" not in answer.reason
     assert await carrier.look_up("shp_x4-1") is None
+
+
+async def test_a_service_that_a_carrier_does_not_have_is_declined_with_those_it_has(
+    sandbox_url: str,
+) -> None:
+    carrier = HttpCarrier(sandbox_url, KEY, timeout_s=5.0)
+    answer = await carrier.buy_labels(replace(order(8), service="drone"))
+    assert isinstance(answer, Declined)
+    assert "service: Input should be 'standard' or 'express'" in answer.reason
+    await carrier.close()
+
+
+@pytest.mark.parametrize(
+    ("errors", "reason"),
+    [
+        (
+            [{"field": "to.line1", "message": "1 High Street is no street"}],
+            "No: Look: to.line1 is wrong",
+        ),
+        ([{"pointer": "/to/name", "detail": "A. Buyer?"}], "No: Look: to.name is wrong"),
+        ([{"pointer": "/packages/0", "detail": "too heavy."}], "No: Look: packages.0: too heavy"),
+        (["?", {"field": "x"}, 7], "No: Look"),
+        ({"service": "?"}, "No: Look"),
+    ],
+)
+async def test_a_carriers_words_are_passed_on_but_no_address(errors: Any, reason: str) -> None:
+    body = {"title": "No", "detail": "Look.", "errors": errors}
+    transport = httpx.MockTransport(lambda _: httpx.Response(422, json=body))
+    carrier = HttpCarrier("http://carrier", KEY, timeout_s=1.0, transport=transport)
+    assert await carrier.buy_labels(order()) == Declined(reason)
+    await carrier.close()
 
 
 async def test_scans_of_a_travelling_parcel_are_read(sandbox_url: str) -> None:

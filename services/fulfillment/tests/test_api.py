@@ -91,6 +91,18 @@ async def test_the_same_key_answers_the_same_bytes() -> None:
         assert (await it.facts()).count("ShipmentDispatched") == 1
 
 
+async def test_no_event_says_the_key_it_was_asked_for_under() -> None:
+    async with running() as it:
+        await it.tell(confirmed())
+        await it.bring_to_packed()
+        answer = await it.ask(f"{FFO}/ship", {"service": "standard"}, key="jane.roe@example.com")
+        assert answer.status_code == 200
+        published = await it.published()
+        dispatched = [one for one in published if ".shipment_dispatched." in one.type]
+        assert {one.causation_id.partition(":")[0] for one in dispatched} == {"key"}
+        assert "jane.roe" not in repr(published)
+
+
 async def test_a_ship_key_used_for_another_body_is_refused_and_asks_for_nothing() -> None:
     async with running() as it:
         await it.tell(confirmed())

@@ -136,6 +136,8 @@ async def test_an_erased_recipient_gets_no_label() -> None:
         answer = await it.ask(f"{FFO}/ship", {"service": "standard"})
         assert answer.status_code == 409
         assert "recipient erased" in answer.json()["detail"]
+        assert "reject the fulfillment order" in answer.json()["detail"]
+        assert "another service" not in answer.json()["detail"]
         assert (await it.facts())[-1] == "LabelFailed"
         assert it.carrier.purchases == []
 

@@ -56,7 +56,7 @@ def idempotency_row_outside_tx() -> Iterator[Edit]:
         sent: Sent, *, store: Store, ids: Ids, do: Do, mark: str | None = None
     ) -> Response:
         name, tenant = idempotency.required(sent.key), sent.who.tenant
-        asked = Asked(tenant=tenant, actor=sent.who.actor, command_id=f"key:{name}")
+        asked = Asked(tenant=tenant, actor=sent.who.actor, command_id=idempotency.command_id(name))
         mark = mark or hashlib.sha256(await sent.request.body()).hexdigest()
 
         async def look(transaction: Transaction) -> Answer | None:

@@ -33,10 +33,11 @@ def i14_no_personal_data(evidence: Evidence) -> Finding:
     canaries = {value for value in evidence.personal or () if len(value) >= LENGTH_MIN}
     finding.looked("personal values looked for", len(canaries))
     by_word = _by_longest_word(canaries)
-    for where, text in _texts(evidence, finding):
+    for where, text, event in _texts(evidence, finding):
         for word in _words(text) & by_word.keys():
-            if any(value in text for value in by_word[word]):
-                finding.violations.append(f"{where} holds personal data")
+            if held := [value for value in by_word[word] if value in text]:
+                field = f" in {_field(event, held)}" if event is not None else ""
+                finding.violations.append(f"{where} holds personal data{field}")
                 break
         if _MAY_BE_CARD.search(text) and any(map(_is_card_number, _DIGITS.findall(text))):
             finding.violations.append(f"{where} holds what looks like a card number")
@@ -56,22 +57,49 @@ def _erased_is_gone(evidence: Evidence, finding: Finding) -> None:
             )
 
 
-def _texts(evidence: Evidence, finding: Finding) -> Iterator[tuple[str, str]]:
+def _texts(evidence: Evidence, finding: Finding) -> Iterator[tuple[str, str, Recorded | None]]:
     """Everything to be searched; a message that is the stored event is searched once."""
     for event in evidence.events:
-        yield f"event {event.event_id}", _whole(event)
+        yield f"event {event.event_id}", _whole(event), event
     for message in evidence.bus or ():
         kept = evidence.stored.get(message.event.event_id)
         if kept is not message.event and kept != message.event:
-            yield f"message {message.place}", _whole(message.event)
+            yield f"message {message.place}", _whole(message.event), message.event
     for line in evidence.logs or ():
         finding.looked("log lines")
-        yield line.where, line.text
+        yield line.where, line.text, None
 
 
 def _whole(event: Recorded) -> str:
     """What an event says: its data, and the words of its envelope that others may choose."""
     return f"{event.data} {event.key} {event.causation_id} {event.actor}"
+
+
+def _field(event: Recorded, values: Sequence[str]) -> str:
+    """Where in an event one of these values is: a JSON Pointer, or a word of its envelope."""
+    envelope = {"key": event.key, "causationid": event.causation_id, "actor": event.actor}
+    try:
+        said = [*_strings(json.loads(event.data)), *envelope.items()]
+    except (ValueError, RecursionError):
+        said = list(envelope.items())
+    for where, text in said:
+        if any(value in text or value in json.dumps(text, ensure_ascii=False) for value in values):
+            return where
+    return "its data"
+
+
+def _strings(said: object, pointer: str = "") -> Iterator[tuple[str, str]]:
+    """Each value, and each name that a value is found under."""
+    match said:
+        case dict():
+            for name, value in said.items():
+                yield f"{pointer}/{name}", name
+                yield from _strings(value, f"{pointer}/{name}")
+        case list():
+            for at, value in enumerate(said):
+                yield from _strings(value, f"{pointer}/{at}")
+        case _:
+            yield pointer, str(said)
 
 
 def _words(text: str) -> set[bytes]:

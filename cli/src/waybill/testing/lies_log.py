@@ -267,12 +267,12 @@ def a_customers_link_opens_nothing() -> Evidence:
 # --- I14 ----------------------------------------------------------------------------------
 
 
-@lie("I14", "event e15 holds personal data")
+@lie("I14", "event e15 holds personal data in /reason")
 def a_person_is_in_an_event() -> Evidence:
     return story.changed(CLEAN, "e15", reason="asked by ada@example.com")
 
 
-@lie("I14", "event e15 holds personal data")
+@lie("I14", "event e15 holds personal data in actor")
 def a_person_is_in_an_envelope() -> Evidence:
     events = [
         replace(e, actor="customer:Ada Buyer") if e.event_id == "e15" else e for e in CLEAN.events
@@ -285,7 +285,7 @@ def a_person_is_in_a_log() -> Evidence:
     return replace(CLEAN, logs=[LogLine("capture.log:2", '{"to": "Ada Buyer"}')])
 
 
-@lie("I14", "message orders/0 offset 90 holds personal data", "I9")
+@lie("I14", "message orders/0 offset 90 holds personal data in /to", "I9")
 def a_person_is_on_the_bus_alone() -> Evidence:
     told = replace(stored("e15"), data='{"order_id": "ord_2", "to": "ada@example.com"}')
     return replace(CLEAN, bus=[*(CLEAN.bus or ()), OnBus(0, 90, told)])

@@ -51,7 +51,8 @@ def _operation(old: Side, new: Side | None) -> Iterator[str]:
 
 
 def _parameters(old: Side, new: Side) -> Iterator[str]:
-    before, after = _named_parameters(old), _named_parameters(new)
+    before = {name: _as_meant(was) for name, was in _named_parameters(old).items()}
+    after = _named_parameters(new)
     for name, was in before.items():
         if (now := after.get(name)) is None:
             yield f" {name}: parameter removed"
@@ -67,6 +68,18 @@ def _parameters(old: Side, new: Side) -> Iterator[str]:
 def _named_parameters(operation: Side) -> dict[str, Side]:
     found = [operation.at(parameter) for parameter in operation.schema["parameters"]]
     return {f"{side.schema['in']} parameter {side.schema['name']}": side for side in found}
+
+
+def _as_meant(parameter: Side) -> Side:
+    """What an earlier document called required in words alone was required: calls without it were
+    refused, so that marking it breaks nobody.
+    """
+    schema = parameter.schema
+    if not str(schema.get("description", "")).startswith("Required"):
+        return parameter
+    kinds = [one for one in schema["schema"].get("anyOf", ()) if one != {"type": "null"}]
+    meant = {**schema["schema"], "anyOf": kinds} if kinds else schema["schema"]
+    return Side(parameter.document, {**schema, "required": True, "schema": meant})
 
 
 def _body(old: Side, new: Side) -> Iterator[str]:

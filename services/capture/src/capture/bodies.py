@@ -12,6 +12,9 @@ from waybill_runtime import cards
 from waybill_runtime.http.text import printable, step
 
 LINES_MAX = 1_000
+_NOBODY = (
+    "It is kept for ever, whoever is erased. Send what names no person, such as your shop's number."
+)
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(fields.clean)]
 Short = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
@@ -138,6 +141,7 @@ class PlaceOrder(Body):
             address.country_code, address.postal_code, address.region_code
         ):
             yield f"/shipping_address/{field}", remedy
+        yield from self._persons()
         if self.total_minor > 10**12:
             yield "/lines", "The total is beyond what one order may cost."
         if self.total is not None and (self.total.amount_minor, self.total.currency) != (
@@ -149,6 +153,28 @@ class PlaceOrder(Body):
                 f"The lines and shipping come to {self.total_minor} {self.currency}. "
                 "Send that, or leave the total out.",
             )
+
+    def _persons(self) -> Iterator[tuple[str, str]]:
+        """Where somebody stands in what events keep for ever, which no erasure reaches."""
+        customer = self.customer
+        known = {self.shipping_address.name.casefold(): "name"}
+        if customer.email is not None:
+            known[customer.email.casefold()] = "email"
+        if customer.phone is not None:
+            known |= {customer.phone: "phone", customer.phone.removeprefix("+"): "phone"}
+        references = {"/customer/ref": customer.ref, "/external_ref": self.external_ref}
+        for pointer, said in references.items():
+            if said is None:
+                continue
+            if (field := known.get(said.casefold())) is not None:
+                yield pointer, f"This is the customer's {field}. {_NOBODY}"
+            elif fields.holds_email(said):
+                yield pointer, f"This holds an e-mail address. {_NOBODY}"
+        for at, line in enumerate(self.lines):
+            said = line.name.casefold()
+            for field, reach in (("email", customer.email), ("phone", customer.phone)):
+                if reach is not None and reach.casefold() in said:
+                    yield f"/lines/{at}/name", f"This holds the customer's {field}. {_NOBODY}"
 
 
 class CancelOrder(Body):

@@ -11,7 +11,10 @@ import pycountry
 from waybill_runtime import cards
 from waybill_runtime.http.text import printable
 
-_EMAIL = re.compile(r"^[^@\s]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+_EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+"""What notification can write to (WHATWG HTML, section 4.10.5.1.5), on a host with a domain."""
+_SOMEBODYS = re.compile(r"[^@\s]@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+"""What is in a text that holds an e-mail address, and in few that hold none."""
 _PHONE = re.compile(r"\+[0-9 ().-]+")
 """What a phone number is written in: no letters, and no digits of other scripts."""
 
@@ -53,9 +56,16 @@ def phone(number: str) -> str:
 
 
 def email(address: str) -> str:
-    if not _EMAIL.match(address):
-        raise ValueError("This is no e-mail address, such as buyer@example.com.")
+    if not _EMAIL.fullmatch(address):
+        raise ValueError(
+            "We can send no mail there. Send one address of ASCII letters, digits and "
+            ".!#$%&'*+/=?^_`{|}~-, such as buyer@example.com; a domain in its form with xn--."
+        )
     return address
+
+
+def holds_email(text: str) -> bool:
+    return _SOMEBODYS.search(text) is not None
 
 
 def clean(text: str) -> str:

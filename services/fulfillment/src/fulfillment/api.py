@@ -20,6 +20,7 @@ from waybill_runtime.http.conditions import Cursor, Limit
 from waybill_runtime.http.idempotency import (
     Reply,
     answered_once,
+    command_id,
     marked,
     replay_if_kept,
     required,
@@ -163,11 +164,11 @@ def _add_ship(router: APIRouter, on: Infrastructure, shipping: Shipping) -> None
         replay = await replay_if_kept(sent, mark, store=on.store)
         if replay is not None:
             return replay
-        command_id = f"key:{required(sent.key)}"
         command = commands.RequestLabel(fulfillment_order_id=id, service=body.service)
-        asked = Asked(tenant=who.tenant, actor=who.actor, command_id=command_id)
+        cause = command_id(required(sent.key))
+        asked = Asked(tenant=who.tenant, actor=who.actor, command_id=cause)
         # Outside the transaction that keeps the answer: the carrier is asked in between.
-        await shipping.buy(asked, command, sent.if_match, mark)
+        await shipping.buy(asked, command, sent, mark)
 
         async def do(transaction: Transaction, asked: Asked) -> Reply:
             seen = await shipping.shipped(transaction, asked.tenant, id)

@@ -25,6 +25,9 @@ from waybill_runtime.jobs import Outcome, backoff_s
 from waybill_runtime.recipients import RecipientErased, Recipients, RecipientsUnavailable
 from waybill_runtime.stored import ClaimedJob
 
+RECIPIENT_ERASED = "recipient erased"
+"""Our own reason for having no label, which no carrier's word can mend."""
+
 Verdict = commands.NoteLabel | commands.NoteLabelRefused
 
 
@@ -98,7 +101,7 @@ class Labels:
         try:
             to = await self._recipients.read(order.asked.recipient_ref)
         except RecipientErased:
-            return _refused(id_, phase, "recipient erased")
+            return _refused(id_, phase, RECIPIENT_ERASED)
         answer = await self._carrier.buy_labels(
             LabelOrder(
                 reference=reference,

@@ -5,11 +5,12 @@ from typing import TypeGuard
 
 from fulfillment import views
 from fulfillment.decider import commands, state
-from fulfillment.labels import Labels, VerdictUnknown
+from fulfillment.labels import RECIPIENT_ERASED, Labels, VerdictUnknown
 from fulfillment.service import Rules, Warehouse, order_of
 from waybill_runtime.decider import Intent
 from waybill_runtime.http import conditions, idempotency
 from waybill_runtime.http.problem import Refused
+from waybill_runtime.http.sent import Sent
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import Answer
@@ -29,7 +30,7 @@ class Shipping:
     labels: Labels
 
     async def buy(
-        self, asked: Asked, command: commands.RequestLabel, if_match: str | None, mark: str
+        self, asked: Asked, command: commands.RequestLabel, sent: Sent, mark: str
     ) -> None:
         """Buy the label and record the carrier's verdict; again under the same key, the same one.
 
@@ -38,7 +39,7 @@ class Shipping:
         Raises:
             Refused: what other commands raise; 503 nobody knows yet: the same request later says.
         """
-        order, is_first_try = await self._ask(asked, command, if_match, mark)
+        order, is_first_try = await self._ask(asked, command, sent, mark)
         await self._settle(asked, order, is_first_try=is_first_try)
 
     async def shipped(
@@ -55,7 +56,7 @@ class Shipping:
         return seen
 
     async def _ask(
-        self, asked: Asked, command: commands.RequestLabel, if_match: str | None, mark: str
+        self, asked: Asked, command: commands.RequestLabel, sent: Sent, mark: str
     ) -> tuple[state.FulfillmentOrder, bool]:
         """Commit the request for a label; True with it when the carrier was not asked before.
 
@@ -64,7 +65,7 @@ class Shipping:
         id_ = command.fulfillment_order_id
 
         async def body(transaction: Transaction) -> tuple[state.FulfillmentOrder, bool]:
-            name = f"ship:{asked.command_id}"
+            name = f"ship:key:{idempotency.required(sent.key)}"
             kept = await transaction.answers.claim(asked.tenant, name, mark)
             if kept is not None:
                 idempotency.check_same(kept, mark)
@@ -74,7 +75,7 @@ class Shipping:
             if kept is not None and _is_asked(order):
                 return order, False
             before = work.version(self.fulfillment, order_id)
-            await self.warehouse.do(work, asked, command, if_match)
+            await self.warehouse.do(work, asked, command, sent.if_match)
             if kept is None:
                 await transaction.answers.keep(asked.tenant, name, Answer(mark, 202, {}, b""))
             is_first_try = work.version(self.fulfillment, order_id) > before
@@ -121,10 +122,15 @@ def _is_asked(order: state.FulfillmentOrder | None) -> TypeGuard[state.Fulfillme
 def _refused_by_carrier(seen: views.FulfillmentOrder) -> Refused:
     if seen.status != "packed":
         return Refused(409, "wrong-state", f"The fulfillment order is {seen.status} by now.")
-    return Refused(
-        409,
-        "label-refused",
-        f"The carrier refused: {seen.reason}. Mend it (pack anew, or choose another service), "
-        "then ship again with the ETag of now.",
-        headers={"ETag": conditions.etag(seen.version)},
-    )
+    if seen.reason == RECIPIENT_ERASED:
+        detail = (
+            "The recipient was erased, so there is no address: recipient erased. Nothing mends "
+            "that: reject the fulfillment order, or have its order cancelled."
+        )
+    else:
+        detail = (
+            f"The carrier refused: {(seen.reason or '').removesuffix('.')}. Mend it (pack anew, "
+            "or choose another service), then ship again with the ETag of now."
+        )
+    headers = {"ETag": conditions.etag(seen.version)}
+    return Refused(409, "label-refused", detail, headers=headers)

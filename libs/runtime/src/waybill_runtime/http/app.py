@@ -16,6 +16,7 @@ from waybill_runtime.http.auth import KeyRing, identify
 from waybill_runtime.http.edge import Edge
 from waybill_runtime.http.limits import Limits, unlimited
 from waybill_runtime.http.problem import Problem, Refused
+from waybill_runtime.http.sent import WANTED
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Probe, alongside, time_the_loop
 from waybill_runtime.stored import StoreUnavailable
@@ -90,7 +91,7 @@ def create(
 
 
 def _describe(app: FastAPI) -> None:
-    """Have the OpenAPI document say what a Problem is, and who needs no key."""
+    """Have the OpenAPI document say what a Problem is, who needs no key, which headers all need."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
@@ -103,6 +104,9 @@ def _describe(app: FastAPI) -> None:
             schemas.pop(unused, None)
         for path, item in document["paths"].items():
             for operation in item.values():
+                for parameter in operation.get("parameters", ()):
+                    if parameter["in"] == "header" and parameter["name"] in WANTED:
+                        _require(parameter)
                 if not operation.setdefault("security", []):
                     operation["responses"].pop("403", None)
                     if "/callbacks/" not in path:  # those are signed
@@ -113,6 +117,13 @@ def _describe(app: FastAPI) -> None:
         return document
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way of extending it
+
+
+def _require(header: dict[str, Any]) -> None:
+    """What FastAPI was told may be missing, to have our answer to it, may not. Twice is once."""
+    header["required"] = True
+    kinds = header["schema"].pop("anyOf", ())
+    header["schema"] = next((k for k in kinds if k != {"type": "null"}), {}) | header["schema"]
 
 
 def _whole(example: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ PAGE_MAX = 100
 
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description="Required: the ETag last seen, or *.", examples=['"3"']),
+    Header(alias="If-Match", description="The ETag last seen, or * for any.", examples=['"3"']),
 ]
 Cursor = Annotated[
     str | None, Query(max_length=300, description="`next_cursor` of the page before.")

@@ -54,6 +54,13 @@ def required(key: str | None) -> str:
     return key
 
 
+def command_id(key: str) -> str:
+    """What the events of a request name as their cause: the log is for ever, and a key may say
+    whose order it was. The same key is the same cause (I2).
+    """
+    return f"key:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
 def fingerprint(request: Request, principal: Principal, body: bytes) -> str:
     """What makes two requests the same: whose they are, method, path and body.
 
@@ -157,7 +164,7 @@ async def answered_once(
     """
     mark = mark or await marked(sent)
     name, tenant = required(sent.key), sent.who.tenant
-    asked = Asked(tenant=tenant, actor=sent.who.actor, command_id=f"key:{name}")
+    asked = Asked(tenant=tenant, actor=sent.who.actor, command_id=command_id(name))
 
     async def body(transaction: Transaction) -> tuple[Answer, bool]:
         try:

@@ -13,10 +13,14 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        description="Required. The same key with the same body is answered the same, however late.",
+        description="The same key with the same body is answered the same, however late.",
         examples=["order-536365"],
     ),
 ]
+
+WANTED = frozenset({"Idempotency-Key", "If-Match"})
+"""Headers without which nothing is done: they are optional for FastAPI alone, so that a request
+without one is told so by us (400, 428)."""
 
 
 @dataclass(frozen=True, slots=True)

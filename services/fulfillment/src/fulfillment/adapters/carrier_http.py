@@ -1,6 +1,7 @@
 """A carrier over HTTP, as the sandbox carrier speaks it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import httpx
@@ -16,6 +17,8 @@ from fulfillment.ports import (
 )
 
 CONNECTIONS_MAX = 64
+REASON_MAX = 300
+FIELDS_MAX = 5
 REFUSALS = frozenset({400, 404, 413, 422})
 """Statuses that say no for good. Anything else that is no success settles nothing."""
 
@@ -142,7 +145,9 @@ def _read(answer: httpx.Response, model: type[A]) -> A:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """The carrier's words for people; only fields that carry no address."""
+    """The carrier's words for people, and for fields; of an address only which field is wrong:
+    reasons are kept in events, and its words may quote what was sent.
+    """
     try:
         problem = answer.json()
     except ValueError:
@@ -150,7 +155,28 @@ def _reason(answer: httpx.Response) -> str:
     if not isinstance(problem, dict):
         return f"the carrier answered {answer.status_code}"
     said = [str(problem[name]) for name in ("title", "detail") if problem.get(name)]
-    return ": ".join(said)[:300] or f"the carrier answered {answer.status_code}"
+    errors = problem.get("errors")
+    said += _of_fields(errors) if isinstance(errors, list) else []
+    return (
+        ": ".join(one.removesuffix(".") for one in said)[:REASON_MAX]
+        or f"the carrier answered {answer.status_code}"
+    )
+
+
+def _of_fields(errors: Sequence[object]) -> list[str]:
+    """`service: Input should be 'standard' or 'express'`, for each field that it names."""
+    said = []
+    for one in errors[:FIELDS_MAX]:
+        if not isinstance(one, dict):
+            continue
+        field = re.sub(r"[^\w.]+", ".", str(one.get("field") or one.get("pointer") or ""))
+        words = str(one.get("message") or one.get("detail") or "")
+        field = field.strip(".")[:80]
+        if field.partition(".")[0] == "to":
+            said.append(f"{field} is wrong")
+        elif field and words:
+            said.append(f"{field}: {words}")
+    return ["; ".join(said)] if said else []
 
 
 def _shipment(found: _Shipment) -> CarrierShipment:
