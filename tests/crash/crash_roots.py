@@ -110,7 +110,7 @@ def _notification(told: Told, on: Infrastructure, hook: Hook) -> Blueprint:
         **_shared(told), capture_url=told.urls["capture"], capture_key=told.key
     )
     watching = watched(recipients, "notification/recipients", hook, error=RecipientsUnavailable)
-    return notification.bootstrap.assemble(on, watching, channels, settings.channels)
+    return notification.bootstrap.assemble(settings, on, watching, channels)
 
 
 def _tracking(told: Told, on: Infrastructure, _: Hook) -> Blueprint:

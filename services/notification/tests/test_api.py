@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from notification import bootstrap, reactor
+from notification import bootstrap
+from notification.settings import Settings
 from waybill_events import codec, notification
 from waybill_events.event import Event
 from waybill_runtime.adapters.recipients_memory import MemoryRecipients
@@ -71,7 +72,7 @@ async def rig() -> AsyncIterator[Rig]:
     ring = KeyRing(on.store, on.clock, "pepper")
     key = auth.new_key()
     await ring.add(key, name="staff", scopes=auth.ROLES["operator"])
-    blueprint = bootstrap.assemble(on, MemoryRecipients({}), {}, reactor.CHANNELS)
+    blueprint = bootstrap.assemble(Settings.model_construct(), on, MemoryRecipients({}), {})
     service = Service(blueprint, on)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(service.app(ring)),

@@ -11,6 +11,7 @@ from notification import bootstrap, decider, reactor
 from notification.adapters.channel_memory import MemoryChannel
 from notification.ports import Channel, Recipient
 from notification.service import MESSAGE, PREFERENCES
+from notification.settings import Settings
 from waybill_events import capture, codec, fulfillment, notification
 from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity
@@ -116,7 +117,8 @@ class Post:
 
     def __post_init__(self) -> None:
         self.on = World().infrastructure("notification")
-        blueprint = bootstrap.assemble(self.on, self.recipients, self.channels, reactor.CHANNELS)
+        told = Settings.model_construct()
+        blueprint = bootstrap.assemble(told, self.on, self.recipients, self.channels)
         self.service = Service(blueprint, self.on)
 
     @property

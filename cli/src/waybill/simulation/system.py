@@ -302,7 +302,7 @@ def _notification(on: Infrastructure, outside: Outside, vaults: Vaults) -> Bluep
     settings = notification.settings.Settings(
         **_shared(), capture_url="http://capture", capture_key=SecretStr(KEY)
     )
-    return notification.bootstrap.assemble(on, vaults.telling, channels, settings.channels)
+    return notification.bootstrap.assemble(settings, on, vaults.telling, channels)
 
 
 def _tracking(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:

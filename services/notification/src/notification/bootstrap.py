@@ -37,17 +37,16 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
     if settings.message_url:
         for name in ("sms", "chat"):
             channels[name] = HttpTextChannel(settings.message_url, name, timeout_s=timeout_s)
-    return assemble(on, recipients, channels, settings.channels, settings.effects_at_once)
+    return assemble(settings, on, recipients, channels)
 
 
 def assemble(
+    settings: Settings,
     on: Infrastructure,
     recipients: Recipients[Recipient],
     channels: Mapping[str, Channel],
-    by_template: reactor.Channels,
-    effects_at_once: int = 32,
 ) -> Blueprint:
-    """Notification on these ports."""
+    """Notification with these recipients and channels; closing the blueprint closes them."""
 
     async def close() -> None:
         await recipients.close()
@@ -59,10 +58,10 @@ def assemble(
         summary="Messages to customers: decided once, sent, and accounted for.",
         deciders=(service.MESSAGE, service.PREFERENCES),
         routers=(api.router(on, Notifications(on)),),
-        handler=service.handler(recipients, by_template),
+        handler=service.handler(recipients, settings.channels),
         handles=reactor.HANDLES,
         views=(views.ORDER_FACTS, views.DELIVERIES),
         effects={service.SEND: Sender(on, recipients, channels).send},
-        effects_at_once=effects_at_once,
+        effects_at_once=settings.effects_at_once,
         close=close,
     )
