@@ -345,9 +345,11 @@ async def test_a_log_cut_behind_a_reader_stops_that_partition_and_says_so(
     await harness.until(lambda: len(group.handled) == 48, "all 48 arrived")
     cut = Partition(topic, partition_of("key-0"))
     ended = group.positions[cut]
-    where = "topic = $1 AND partition = $2"
-    await harness.run(f"DELETE FROM bus_log WHERE {where}", topic, cut.number)
-    await harness.run(f"UPDATE bus_partition SET next_offset = 0 WHERE {where}", topic, cut.number)
+    for sql in (
+        "DELETE FROM bus_log WHERE topic = $1 AND partition = $2",
+        "UPDATE bus_partition SET next_offset = 0 WHERE topic = $1 AND partition = $2",
+    ):
+        await harness.run(sql, topic, cut.number)
     await harness.until(lambda: len(member.truncations) > 0, "it was reported")
     assert [(e.partition, e.position, e.end) for e in member.truncations] == [(cut, ended, 0)]
     others = [m for m in numbered(topic, 24) if partition_of(m.key) != cut.number]
