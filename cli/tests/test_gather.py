@@ -207,6 +207,12 @@ def an_event_was_passed_over(subject: Audited) -> None:
     marks[at] -= 1
 
 
+def a_stream_was_marked_too_far(subject: Audited) -> None:
+    """The order's next three events would be dropped by payment as known."""
+    marks = subject.rows("payment").marks
+    marks[next(at for at in marks if at[0] == "payment" and "/order/" in at[1])] += 3
+
+
 def a_recipient_was_dropped(subject: Audited) -> None:
     documents = subject.rows("capture").documents
     del documents[next(at for at in documents if at[0] == "recipients")]
@@ -253,6 +259,7 @@ TAMPERED: Mapping[Callable[[Audited], None], tuple[set[str], str]] = {
     an_event_was_taken_out_of_its_store: ({"I4", "I10"}, "is on the bus and in no store"),
     a_consumer_was_moved_past_the_end: ({"I10"}, "payment stands 2 past the end of orders/0"),
     an_event_was_passed_over: ({"I11"}, "payment passed over default/order/"),
+    a_stream_was_marked_too_far: ({"I11"}, "beyond its last,"),
     a_recipient_was_dropped: ({"I1"}, "is neither in the vault nor erased"),
     a_live_view_was_changed: ({"I8"}, "tracking customer is"),
     an_index_row_was_changed: ({"I8"}, "capture orders is"),

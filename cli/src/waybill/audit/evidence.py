@@ -46,7 +46,8 @@ class Taken:
     """How far a consumer is on one partition of a topic: applied, on the bus, parked.
 
     `beyond`: how far it says it is past the end that the bus had when it was asked afterwards.
-    `passed_over`: streams whose next event it left behind, in words.
+    `passed_over`: streams whose next event it left behind, in words. `ahead`: streams of which it
+    says that it took more than there is, in words.
     """
 
     consumer: str
@@ -57,6 +58,7 @@ class Taken:
     partition: int = 0
     beyond: int = 0
     passed_over: Sequence[str] = ()
+    ahead: Sequence[str] = ()
 
     @property
     def place(self) -> str:

@@ -201,6 +201,7 @@ class _Gathering:
         # A consumer that is behind has passed nothing over: it has not come there yet.
         given_up = await wire.discards(on, bus)
         passed_over = await wire.passed_over(name, on, bus, stored, given_up) if is_there else {}
+        ahead = await wire.ahead(name, on, bus)
         return [
             Taken(
                 consumer=name,
@@ -211,6 +212,7 @@ class _Gathering:
                 beyond=max(0, positions.get(partition, 0) - after[partition][1]),
                 parked=parked[partition],
                 passed_over=passed_over.get(partition, ()),
+                ahead=ahead.get(partition, ()),
             )
             for partition, end in sorted(wanted.items())
         ]

@@ -115,6 +115,9 @@ def i11_order_is_kept(evidence: Evidence) -> Finding:
             finding.violations.append(
                 f"{taken.consumer} has parked {taken.parked} deliveries of {taken.place}"
             )
+        finding.violations += [
+            f"{taken.consumer} has marked {stream} on {taken.place}" for stream in taken.ahead
+        ]
         if not taken.parked:
             finding.violations += [
                 f"{taken.consumer} passed over {stream} on {taken.place}"

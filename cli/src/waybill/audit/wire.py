@@ -131,6 +131,35 @@ async def passed_over(
     return found
 
 
+async def ahead(
+    name: str, on: Infrastructure, bus: Iterable[OnBus]
+) -> Mapping[Partition, Sequence[str]]:
+    """Streams of which a consumer has marked more than the bus has: what comes next would be lost.
+
+    Of partitions alone that still end where `bus` ends, once the marks are read: elsewhere more
+    may have come and been taken since.
+    """
+    ends: dict[Partition, int] = {}
+    last: dict[str, tuple[Partition, int]] = {}
+    for message in bus:
+        event, place = message.event, Partition(message.event.topic, message.partition)
+        ends[place] = max(ends.get(place, 0), message.offset + 1)
+        if event.topic in SUBSCRIPTIONS[name]:
+            last[event.stream] = place, max(last.get(event.stream, (place, 0))[1], event.version)
+    marked: dict[str, int] = {}
+    streams = sorted(last)
+    async with on.store.reading() as reading:
+        for at in range(0, len(streams), PAGE):
+            marked |= await reading.inbox.seen(name, streams[at : at + PAGE])
+    found: dict[Partition, list[str]] = {}
+    after = await on.bus.bounds(SUBSCRIPTIONS[name])
+    for stream, (place, version) in last.items():
+        if marked.get(stream, 0) > version and after[place][1] == ends[place]:
+            said = f"{stream} at version {marked[stream]}, beyond its last, {version},"
+            found.setdefault(place, []).append(said)
+    return found
+
+
 @dataclass(slots=True)
 class _Gone:
     """Places of streams where a person gave something up, and what was taken there instead."""

@@ -74,6 +74,7 @@ async def _consumer(
     stored = {event.event_id: event for event in events}
     given_up = await wire.discards(on, bus)
     passed_over = await wire.passed_over(name, on, bus, stored, given_up)
+    ahead = await wire.ahead(name, on, bus)
     return [
         Taken(
             consumer=name,
@@ -84,6 +85,7 @@ async def _consumer(
             beyond=max(0, positions.get(partition, 0) - end),
             parked=parked.get(partition, 0),
             passed_over=passed_over.get(partition, ()),
+            ahead=ahead.get(partition, ()),
         )
         for partition, (_, end) in sorted(bounds.items())
     ]

@@ -157,6 +157,13 @@ def an_event_was_passed_over_in_silence() -> Evidence:
     return replace(CLEAN, consumers=[Taken("payment", "orders", 5, 5, 0, passed_over=left)])
 
 
+@lie("I11", "payment has marked default/order/ord_1 at version 9, beyond its last, 3, on orders/0")
+def a_consumer_marked_what_there_is_not() -> Evidence:
+    """The next events of the stream would be dropped as known."""
+    marked = ("default/order/ord_1 at version 9, beyond its last, 3,",)
+    return replace(CLEAN, consumers=[Taken("payment", "orders", 5, 5, 0, ahead=marked)])
+
+
 @lie("I11", "default/payment/ord_2 goes from 0 to 2")
 def a_stream_is_out_of_order_on_the_bus() -> Evidence:
     first, second = on_bus("e14"), on_bus("e17")
