@@ -11,7 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waybill_runtime import cards, metrics
 from waybill_runtime.clock import Clock
-from waybill_runtime.http.problem import CONTENT_TYPE, Problem
+from waybill_runtime.http import problem
+from waybill_runtime.http.kinds import Kind
+from waybill_runtime.http.problem import CONTENT_TYPE
 from waybill_runtime.ids import Ids
 
 log = structlog.get_logger("waybill.http")
@@ -120,19 +122,14 @@ class Edge:
         return 0
 
     @staticmethod
-    async def _refuse(scope: Scope, send: Send, status: int, kind: str, detail: str) -> None:
+    async def _refuse(scope: Scope, send: Send, status: int, kind: Kind, detail: str) -> None:
         """Answer instead of the app; of the body something may be left, so the connection ends."""
-        problem = Problem(
-            type=f"urn:waybill:problem:{kind}",
-            title=kind.replace("-", " ").capitalize(),
-            status=status,
-            detail=detail,
-            instance=scope["path"],
-            request_id=scope["request_id"],
+        told = problem.document(
+            status, kind, detail, instance=scope["path"], request_id=scope["request_id"]
         )
         headers = [(b"content-type", CONTENT_TYPE.encode()), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        body = problem.model_dump_json(exclude_none=True).encode()
+        body = told.model_dump_json(exclude_none=True).encode()
         await send({"type": "http.response.body", "body": body})
 
     @staticmethod
