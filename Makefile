@@ -63,10 +63,11 @@ isolated: $(STAMP) ## Install each service alone, from its own lock, and import 
 # --- checking -----------------------------------------------------------------------------
 
 .PHONY: schemas
-schemas: $(STAMP) ## Write what is generated: schemas, AsyncAPI and OpenAPI documents, event page
+schemas: $(STAMP) ## Write what is generated: schemas, AsyncAPI and OpenAPI documents, pages of events and problems
 	@$(BIN)/python -m waybill_events.generate
 	@$(BIN)/python -m waybill.openapi
 	@$(BIN)/python -m waybill.audit.told
+	@$(BIN)/python -m waybill.problems
 
 .PHONY: figures
 figures: $(STAMP) ## Write the figures of docs/reliability.md from docs/evidence

@@ -7,6 +7,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from prometheus_client import REGISTRY
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from waybill_runtime.http import app as http_app
@@ -34,6 +35,10 @@ def _app() -> FastAPI:
     @router.post("/broken")
     async def broken() -> None:
         raise RuntimeError("secret of the inside")
+
+    @router.post("/foreign")
+    async def foreign() -> None:
+        raise HTTPException(418, "secret of the framework")
 
     return http_app.create("x", "A test.", [router], on, KeyRing(on.store, on.clock, ""))
 
@@ -153,6 +158,18 @@ async def test_a_failure_inside_is_counted_and_tells_nothing() -> None:
     assert answer.json()["type"] == "urn:waybill:problem:unexpected"
     assert "secret" not in answer.text
     assert _counted("/broken", 500) == before + 1
+
+
+async def test_what_the_framework_never_refuses_by_itself_has_no_kind_of_its_own() -> None:
+    transport = httpx.ASGITransport(_app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        answer = await http.post("/foreign")
+        other = await http.get("/foreign")
+    assert (answer.status_code, answer.json()["status"]) == (500, 500)
+    assert answer.json()["type"] == "urn:waybill:problem:unexpected"
+    assert "secret" not in answer.text
+    assert other.json()["type"] == "urn:waybill:problem:method-not-allowed"
+    assert other.headers["allow"] == "POST"
 
 
 def _scope(path: str) -> Any:

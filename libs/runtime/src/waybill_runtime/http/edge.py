@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from waybill_runtime import cards, metrics
 from waybill_runtime.clock import Clock
-from waybill_runtime.http.problem import CONTENT_TYPE, Problem, Refused
+from waybill_runtime.http import problem
+from waybill_runtime.http.problem import CONTENT_TYPE, Refused
 from waybill_runtime.ids import Ids
 
 log = structlog.get_logger("waybill.http")
@@ -156,18 +157,17 @@ class Edge:
     @staticmethod
     async def _refuse(scope: Scope, send: Send, refused: Refused) -> None:
         """Answer instead of the app; of the body something may be left, so the connection ends."""
-        problem = Problem(
-            type=f"urn:waybill:problem:{refused.kind}",
-            title=refused.kind.replace("-", " ").capitalize(),
-            status=refused.status,
-            detail=refused.detail,
+        told = problem.document(
+            refused.status,
+            refused.kind,
+            refused.detail,
             instance=scope["path"],
             request_id=scope["request_id"],
         )
         said = {"Content-Type": CONTENT_TYPE, "Connection": "close", **refused.headers}
         headers = [(name.lower().encode(), value.encode()) for name, value in said.items()]
         await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-        body = problem.model_dump_json(exclude_none=True).encode()
+        body = told.model_dump_json(exclude_none=True).encode()
         await send({"type": "http.response.body", "body": body})
 
     @staticmethod

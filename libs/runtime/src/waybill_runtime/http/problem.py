@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from waybill_runtime.bus import BusUnavailable
-from waybill_runtime.http import text
+from waybill_runtime.http import kinds, text
+from waybill_runtime.http.kinds import Kind
 from waybill_runtime.stored import CommitUnknown, LockTimeout, StoreUnavailable, VersionConflict
 
 log = structlog.get_logger("waybill.http")
@@ -36,7 +36,10 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """The body of every refusal."""
 
-    type: str
+    type: str = Field(
+        description="Decide by this. Others may come: read one that is not here by its status.",
+        json_schema_extra={"enum": [kinds.urn(kind) for kind in kinds.KINDS]},
+    )
     title: str
     status: int
     detail: str
@@ -46,7 +49,7 @@ class Problem(BaseModel):
 
 
 class Refused(Exception):
-    """A request that is answered with a problem. `type` is the stable part: `urn:waybill:…`.
+    """A request that is answered with a problem. The kind is the stable part of it.
 
     `members` are further members of the problem document (RFC 9457 section 3.2).
     """
@@ -54,7 +57,7 @@ class Refused(Exception):
     def __init__(
         self,
         status: int,
-        kind: str,
+        kind: Kind,
         detail: str,
         *,
         errors: Sequence[FieldError] = (),
@@ -81,15 +84,35 @@ def not_found(what: str) -> Refused:
     return Refused(404, "not-found", f"There is no {what}.")
 
 
+def document(
+    status: int,
+    kind: Kind,
+    detail: str,
+    *,
+    instance: str | None = None,
+    errors: Sequence[FieldError] = (),
+    request_id: str | None = None,
+) -> Problem:
+    """What is answered, without further members."""
+    return Problem(
+        type=kinds.urn(kind),
+        title=kind.replace("-", " ").capitalize(),
+        status=status,
+        detail=detail,
+        instance=instance,
+        errors=list(errors) or None,
+        request_id=request_id,
+    )
+
+
 def respond(request: Request, refused: Refused) -> Response:
     """The problem document of a refusal."""
-    problem = Problem(
-        type=f"urn:waybill:problem:{refused.kind}",
-        title=refused.kind.replace("-", " ").capitalize(),
-        status=refused.status,
-        detail=refused.detail,
+    problem = document(
+        refused.status,
+        refused.kind,
+        refused.detail,
         instance=request.url.path,
-        errors=list(refused.errors) or None,
+        errors=refused.errors,
         request_id=request.scope.get("request_id"),
     )
     whole = problem.model_dump(exclude_none=True) | dict(refused.members)
@@ -187,19 +210,20 @@ def _pointer(parts: Sequence[str]) -> str:
     return escaped.encode("utf-8", "replace").decode()
 
 
-def _from_status(request: Request, error: HTTPException) -> Refused:
-    phrase = HTTPStatus(error.status_code).phrase
-    details = {
-        400: "The body could not be read. Send a JSON object in UTF-8.",
-        404: f"There is nothing at {request.url.path}. The paths are listed at /docs.",
-        405: f"{request.method} is not possible here. Use one of the methods in Allow.",
-    }
-    return Refused(
-        error.status_code,
-        phrase.lower().replace(" ", "-"),
-        details.get(error.status_code, str(error.detail)),
-        headers=error.headers,
-    )
+def _from_status(request: Request, error: HTTPException) -> Refused | None:
+    """What the framework refuses by itself; None for what it never does."""
+    match error.status_code:
+        case 400:
+            detail = "The body could not be read. Send a JSON object in UTF-8."
+            return Refused(400, "bad-request", detail, headers=error.headers)
+        case 404:
+            detail = f"There is nothing at {request.url.path}. The paths are listed at /docs."
+            return Refused(404, "not-found", detail, headers=error.headers)
+        case 405:
+            detail = f"{request.method} is not possible here. Use one of the methods in Allow."
+            return Refused(405, "method-not-allowed", detail, headers=error.headers)
+        case _:
+            return None
 
 
 def install(app: FastAPI) -> None:
@@ -215,7 +239,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def status(request: Request, error: HTTPException) -> Response:
-        return respond(request, _from_status(request, error))
+        if (refused := _from_status(request, error)) is not None:
+            return respond(request, refused)
+        return await unexpected(request, error)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, _: Exception) -> Response:

@@ -21,7 +21,9 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from waybill_runtime.http.problem import CONTENT_TYPE, Problem
+from waybill_runtime.http import problem
+from waybill_runtime.http.kinds import Kind
+from waybill_runtime.http.problem import CONTENT_TYPE
 
 log = structlog.get_logger("waybill.http")
 
@@ -36,14 +38,8 @@ REQUEST_S = 20.0
 HEAD_BYTES_MAX = 32 * 1024
 
 
-def _problem(status: int, kind: str, detail: str) -> bytes:
-    problem = Problem(
-        type=f"urn:waybill:problem:{kind}",
-        title=kind.replace("-", " ").capitalize(),
-        status=status,
-        detail=detail,
-    )
-    return problem.model_dump_json(exclude_none=True).encode()
+def _problem(status: int, kind: Kind, detail: str) -> bytes:
+    return problem.document(status, kind, detail).model_dump_json(exclude_none=True).encode()
 
 
 MALFORMED = _problem(400, "bad-request", "This is no HTTP request.")
