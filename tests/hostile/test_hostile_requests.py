@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
+import requests
 
 import asking
 import planting
@@ -65,3 +66,11 @@ def test_every_hostile_request_is_answered_as_the_document_says(
 @pytest.mark.parametrize("service", programs.SERVICES)
 def test_no_hostile_request_trips_postgres(on_postgres: Shop, service: str) -> None:
     check(on_postgres.ask(service, EXAMPLES_ON_POSTGRES))
+
+
+def test_a_word_of_ours_in_a_refusal_is_a_leak_unless_the_request_said_it() -> None:
+    detail = "There is no order PostgresStore."
+    said = requests.Request("GET", "http://host/v1/orders/Postgres%53tore").prepare()
+    assert asking.told_of_the_inside(detail, said) == []
+    other = requests.Request("GET", "http://host/v1/orders/ord_1").prepare()
+    assert asking.told_of_the_inside(detail, other) == ["Postgres"]
