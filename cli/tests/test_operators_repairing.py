@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -71,7 +72,8 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 
-async def _park(*events: Recorded) -> None:
+async def _park(*events: Recorded, is_sound: bool = False) -> None:
+    """The first version with a body that fits no type, unless all of them are sound."""
     parked = [
         Parked(
             position=0,
@@ -81,7 +83,9 @@ async def _park(*events: Recorded) -> None:
             partition=Partition(event.topic, 0),
             offset=event.version,
             headers=message(event).headers,
-            value=b'{"customer_ref": 7}' if event.version == 1 else message(event).value,
+            value=b'{"customer_ref": 7}'
+            if event.version == 1 and not is_sound
+            else message(event).value,
             parked_at=event.occurred_at,
         )
         for event in events
@@ -108,6 +112,29 @@ def test_a_repaired_event_and_what_stood_behind_it_are_taken_in_order(
         "tracking cus_1: 2 applied, 0 known already, 0 left",
     ]
     assert json.loads(run("parked", "list", "--json").stdout) == []
+
+
+def test_what_is_given_up_takes_no_place_from_the_event_that_stands_behind_it(
+    shop: None,
+) -> None:
+    forged = replace(said(1), event_id="forged")
+    asyncio.run(_park(forged))
+    asyncio.run(_park(said(1), said(2), is_sound=True))
+    place = ("cus_1", "--reason", "not ours", "--service", "tracking")
+    assert run("parked", "discard", *place).stdout.endswith("discarded notifications/0 offset 1\n")
+    assert asyncio.run(_stands_at()) == 0
+    told = run("parked", "retry", "cus_1").stdout
+    assert told == "tracking cus_1: 2 applied, 0 known already, 0 left\n"
+    assert asyncio.run(_stands_at()) == 2
+    asyncio.run(_park(said(1), is_sound=True))
+    asyncio.run(_park(forged))
+    told = run("parked", "retry", "cus_1").stdout
+    assert told == "tracking cus_1: 0 applied, 2 known already, 0 left\n"
+
+
+async def _stands_at() -> int:
+    async with system.find(None).connect("tracking") as on, on.store.reading() as reading:
+        return (await reading.inbox.seen("tracking", [said(1).stream])).get(said(1).stream, 0)
 
 
 async def _lose() -> None:

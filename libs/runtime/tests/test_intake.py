@@ -11,6 +11,7 @@ from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_events.upcast import Step
 from waybill_runtime import intake
+from waybill_runtime.intake import GivenUp
 from waybill_runtime.relay import message
 from waybill_runtime.testing.world import recorded
 
@@ -51,6 +52,26 @@ def test_an_older_type_whose_successor_nobody_handles_is_only_noted() -> None:
 )
 def test_the_version_says_next_known_or_gap(version: int, seen: int, verdict: type) -> None:
     judged = intake.judge(event(version), {"s": seen}, {NOW}, strict=True)
+    assert type(judged) is verdict
+
+
+@pytest.mark.parametrize(
+    ("version", "seen", "given_up", "verdict"),
+    [
+        (2, 1, GivenUp({2: {"s@2"}}), intake.Duplicate),  # the one that was given up
+        (4, 1, GivenUp({4: {"s@4"}}), intake.Duplicate),
+        (2, 1, GivenUp({2: {"other"}}), intake.Apply),  # another of its version
+        (2, 2, GivenUp({2: {"other"}}, {2: "s@2"}), intake.Duplicate),
+        (2, 3, GivenUp({2: {"other"}}), intake.Poison),  # the stream went on without
+        (3, 1, GivenUp({2: {"other"}}), intake.Apply),  # the next after one that was given up
+        (4, 1, GivenUp({2: {"other"}}), intake.Gap),
+        (4, 1, GivenUp({3: {"other"}}), intake.Gap),
+    ],
+)
+def test_what_was_given_up_is_known_by_its_id_and_keeps_no_place(
+    version: int, seen: int, given_up: GivenUp, verdict: type
+) -> None:
+    judged = intake.judge(event(version), {"s": seen}, {NOW}, strict=True, given_up=given_up)
     assert type(judged) is verdict
 
 

@@ -113,9 +113,10 @@ def upcaster_skipped_on_replay() -> Iterator[Edit]:
     """A rebuild reads stored events as they are, and passes over what an older release wrote."""
 
     def walk(self: Rebuild, this: _Round, stream: str) -> None:
-        for version, recorded in list(self._held.get(stream, {}).items()):
-            if recorded.type not in self._view.handles:
-                self._held[stream][version] = replace(recorded, type="not.for_us.v1")
+        for of_version in self._held.get(stream, {}).values():
+            for event_id, recorded in list(of_version.items()):
+                if recorded.type not in self._view.handles:
+                    of_version[event_id] = replace(recorded, type="not.for_us.v1")
         real(self, this, stream)
 
     real = Rebuild._walk

@@ -199,7 +199,8 @@ class _Gathering:
         after = await on.bus.bounds(SUBSCRIPTIONS[name])
         parked = await _parked(on, name)
         # A consumer that is behind has passed nothing over: it has not come there yet.
-        passed_over = await wire.passed_over(name, on, bus, stored) if is_there else {}
+        given_up = await wire.discards(on, bus)
+        passed_over = await wire.passed_over(name, on, bus, stored, given_up) if is_there else {}
         return [
             Taken(
                 consumer=name,

@@ -1,15 +1,18 @@
 """What crosses the bus, and what a rebuild came to, as evidence: of real and simulated systems."""
 
+import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from waybill.audit.evidence import Compared, OnBus
+from waybill.audit.facts import Json
 from waybill_events import envelope
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
-from waybill_events.envelope import InvalidEnvelope, Recorded
+from waybill_events.envelope import DEFAULT_TENANT, InvalidEnvelope, Recorded
 from waybill_runtime.bus import Bus, Delivery, Partition
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.intake import DISCARDED
 from waybill_runtime.rebuild import Comparison
 
 PAGE = 1_000
@@ -67,32 +70,102 @@ def _unknown(delivery: Delivery, error: InvalidEnvelope) -> Recorded:
     )
 
 
+async def discards(on: Infrastructure, bus: Iterable[OnBus]) -> Sequence[Json]:
+    """What a person gave up in a service, in any tenant that the bus knows: the records."""
+    found: list[Json] = []
+    async with on.store.reading() as reading:
+        for tenant in sorted({DEFAULT_TENANT, *(message.event.tenant for message in bus)}):
+            after: str | None = None
+            while page := await reading.documents.find(
+                tenant, DISCARDED, {}, after=after, limit=PAGE
+            ):
+                found += [json.loads(document.body) for _, document in page]
+                after = page[-1][0]
+    return found
+
+
 async def passed_over(
-    name: str, on: Infrastructure, bus: Iterable[OnBus], stored: Mapping[str, Recorded]
+    name: str,
+    on: Infrastructure,
+    bus: Iterable[OnBus],
+    stored: Mapping[str, Recorded],
+    given_up: Sequence[Json],
 ) -> Mapping[Partition, Sequence[str]]:
     """Streams of which a consumer has not taken all that the bus has, by where they are.
 
     Only what the stores have as well is asked for, and of one that stands at the end of the
-    bus: what it has parked, it says; the rest it has taken, or has passed over in silence.
+    bus: what it has parked, it says; the rest it has taken, or has passed over in silence. What
+    was `given_up` is no silence; another event of such a version, not taken either, is.
     """
-    last: dict[str, tuple[Partition, int]] = {}
+    gone = _Gone.of(given_up)
+    ours: dict[str, dict[int, tuple[Partition, str]]] = {}
     for message in bus:
         event = message.event
         if event.topic in SUBSCRIPTIONS[name] and stored.get(event.event_id) is event:
-            before = last.get(event.stream, (None, 0))[1]
             place = Partition(event.topic, message.partition)
-            last[event.stream] = (place, max(before, event.version))
+            versions = ours.setdefault(event.stream, {})
+            if event.stream not in gone.streams:  # then the last is all that matters
+                if event.version < max(versions, default=0):
+                    continue
+                versions.clear()
+            versions[event.version] = place, event.event_id
     found: dict[Partition, list[str]] = {}
-    streams = sorted(last)
+    streams = sorted(ours)
     async with on.store.reading() as reading:
         for at in range(0, len(streams), PAGE):
             page = streams[at : at + PAGE]
             seen = await reading.inbox.seen(name, page)
             for stream in page:
-                place, version = last[stream]
-                if (taken := seen.get(stream, 0)) < version:
+                taken, versions = seen.get(stream, 0), ours[stream]
+                for version in sorted(versions):
+                    place, event_id = versions[version]
+                    if gone.swallowed(stream, version, event_id, taken):
+                        found.setdefault(place, []).append(f"{stream} at version {version}")
+                while taken + 1 in versions and gone.knows(
+                    stream, taken + 1, versions[taken + 1][1]
+                ):
+                    taken += 1
+                if taken < (last := max(versions)):
+                    place = versions[last][0]
                     found.setdefault(place, []).append(f"{stream} after version {taken}")
     return found
+
+
+@dataclass(slots=True)
+class _Gone:
+    """Places of streams where a person gave something up, and what was taken there instead."""
+
+    streams: set[str] = field(default_factory=set)
+    ids: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    taken: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(records: Sequence[Json]) -> "_Gone":
+        gone = _Gone()
+        for record in records:
+            if "taken" in record:
+                gone.taken[record["stream"], record["version"]] = record["taken"]
+            elif (event := record["event"]) is not None and not _was_known(record):
+                gone.streams.add(event["stream"])
+                place = event["stream"], event["version"]
+                gone.ids.setdefault(place, set()).add(event["event_id"])
+        return gone
+
+    def knows(self, stream: str, version: int, event_id: str) -> bool:
+        return event_id in self.ids.get((stream, version), ())
+
+    def swallowed(self, stream: str, version: int, event_id: str, taken: int) -> bool:
+        """Whether the consumer has gone by without this event, for another that was given up."""
+        place = stream, version
+        if version > taken or place not in self.ids or self.knows(stream, version, event_id):
+            return False
+        return self.taken.get(place) != event_id
+
+
+def _was_known(record: Json) -> bool:
+    """Whether its place had been taken before: earlier releases said so by version alone."""
+    event = record["event"]
+    return bool(record.get("known")) or event["version"] <= event.get("after", 0)
 
 
 def compared(service: str, comparison: Comparison) -> Compared:

@@ -72,7 +72,8 @@ async def _consumer(
             parked[one.partition] = parked.get(one.partition, 0) + 1
     bounds = await on.bus.bounds(SUBSCRIPTIONS[name])
     stored = {event.event_id: event for event in events}
-    passed_over = await wire.passed_over(name, on, bus, stored)
+    given_up = await wire.discards(on, bus)
+    passed_over = await wire.passed_over(name, on, bus, stored, given_up)
     return [
         Taken(
             consumer=name,

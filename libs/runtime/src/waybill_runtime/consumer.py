@@ -2,7 +2,8 @@
 
 One transaction fences the positions (compare-and-set by epoch), drops what the inbox knows, lets
 the handler decide, writes and marks. The inbox keeps the last version taken of each source stream:
-an older one is a duplicate, one beyond the next is a gap. A batch that fails is halved, and the
+an older one is a duplicate, one beyond the next is a gap; what a person gave up has no place there
+(`waybill_runtime.discarded`). A batch that fails is halved, and the
 halves are applied in order, until what fails stands alone; that is tried again, then parked with
 its key, and the others go on.
 """
@@ -16,7 +17,7 @@ import structlog
 
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
-from waybill_runtime import intake, metrics
+from waybill_runtime import discarded, intake, metrics
 from waybill_runtime.bus import (
     Bus,
     BusTruncated,
@@ -26,7 +27,7 @@ from waybill_runtime.bus import (
     Partition,
 )
 from waybill_runtime.ids import Ids
-from waybill_runtime.intake import Apply, Duplicate, Poison
+from waybill_runtime.intake import NOTHING_GIVEN_UP, Apply, Duplicate, Poison
 from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import TRANSIENT, Advance, Ownership, Parked
@@ -74,6 +75,8 @@ class _Sorted:
 
     apply: list[Incoming] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
+    instead: list[Recorded] = field(default_factory=list)
+    """Taken where another event was given up."""
     park: list[Parked] = field(default_factory=list)
     duplicates: int = 0
     noted: int = 0
@@ -282,6 +285,8 @@ class EventConsumer:
                 await work.flush()
             if order.marks:
                 await transaction.inbox.mark(self._name, order.marks)
+            if order.instead:
+                await discarded.keep_taken(transaction, self._name, order.instead)
             if order.park:
                 await transaction.parking.park(self._name, order.park)
         if fresh:
@@ -321,17 +326,22 @@ class EventConsumer:
         """
         recorded = [self._open(delivery) for delivery in batch]
         parked = await transaction.parking.parked_keys(self._name, {r.key for r in recorded})
-        seen = dict(await transaction.inbox.seen(self._name, {r.stream for r in recorded}))
+        marks, records = await discarded.look(transaction, self._name, recorded)
+        seen, given_up = dict(marks), dict(records)
         order = _Sorted()
         for delivery, event in zip(batch, recorded, strict=True):
             if event.key in parked:
                 order.park.append(self._aside(delivery, "behind a parked event"))
                 continue
-            match intake.judge(event, seen, self._handles, strict=self._strict):
+            gone = given_up.get(event.stream, NOTHING_GIVEN_UP)
+            match intake.judge(event, seen, self._handles, strict=self._strict, given_up=gone):
                 case Duplicate():
                     order.duplicates += 1
                 case Apply(event=model):
                     seen[event.stream] = order.marks[event.stream] = event.version
+                    if gone.concerns(event):
+                        given_up[event.stream] = gone.taking(event)
+                        order.instead.append(event)
                     if model is None:
                         order.noted += 1
                     else:

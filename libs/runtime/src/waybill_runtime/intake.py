@@ -6,7 +6,7 @@ Pure. A read model equals its rebuild only if all three judge alike.
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -37,8 +37,27 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """It was taken before."""
+    """It was taken before, or given up."""
 
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Of one stream: the events that a person gave up, and who stands in their place if anybody."""
+
+    events: Mapping[int, Collection[str]] = field(default_factory=dict)
+    """Their ids, by version."""
+    taken: Mapping[int, str] = field(default_factory=dict)
+    """By version: the id of the event that was taken there after all."""
+
+    def concerns(self, recorded: Recorded) -> bool:
+        """Whether another event was given up where this one belongs."""
+        return recorded.version in self.events
+
+    def taking(self, recorded: Recorded) -> "GivenUp":
+        return replace(self, taken={**self.taken, recorded.version: recorded.event_id})
+
+
+NOTHING_GIVEN_UP = GivenUp()
 
 Verdict: TypeAlias = Apply | Duplicate | Gap | Poison
 """Gap and Poison are exceptions, for whoever cannot go on to raise."""
@@ -82,18 +101,25 @@ def judge(
     handles: Collection[str],
     *,
     strict: bool,
+    given_up: GivenUp = NOTHING_GIVEN_UP,
     steps: Mapping[str, Step] = STEPS,
 ) -> Verdict:
     """What to do with an event, given the last version taken of each stream.
 
     `handles` are today's types: an older one counts as what it has become. `strict`: a type that
-    nobody knows is poison, whether it is handled or not.
+    nobody knows is poison, whether it is handled or not. `given_up` of the event's stream: such
+    an event is known, by its id; another of its version is not, and a later one steps over it.
     """
-    last = seen.get(recorded.stream, 0)
-    if recorded.version <= last:
+    last, version = seen.get(recorded.stream, 0), recorded.version
+    gone = given_up.events.get(version, ())
+    if recorded.event_id in gone:
         return Duplicate()
-    if recorded.version > last + 1:
-        return Gap(f"{recorded.stream} is at {last}, this is {recorded.version}")
+    if version <= last:
+        if gone and version not in given_up.taken:
+            return Poison(f"{recorded.stream} went on without {version}, given up as {min(gone)}")
+        return Duplicate()
+    if any(missing not in given_up.events for missing in range(last + 1, version)):
+        return Gap(f"{recorded.stream} is at {last}, this is {version}")
     if strict and recorded.type not in CATALOGUE and recorded.type not in steps:
         return Poison(f"type {recorded.type} is unknown to this release")
     if newest(recorded.type, steps) not in handles:
@@ -146,12 +172,12 @@ DISCARDED = "discarded"
 
 
 def left_out(consumer: str, recorded: Recorded) -> str:
-    """The key in `discarded` and in `repaired` of an event, as `consumer` is to take it."""
+    """The key in `repaired` of an event; in `discarded`, of what earlier releases gave up there."""
     return f"{consumer}:{recorded.stream}@{recorded.version}"
 
 
 def left_out_after(record: Document) -> int:
-    """The version at which the stream stood when the event of this record was given up."""
+    """At which version an earlier release, which moved the inbox, gave up this record's event."""
     return int(json.loads(record.body)["event"]["after"])
 
 

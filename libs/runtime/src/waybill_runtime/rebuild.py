@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from waybill_events.envelope import Recorded
-from waybill_runtime import intake, metrics
+from waybill_runtime import discarded, intake, metrics
 from waybill_runtime.bus import Bus, Delivery, Partition
 from waybill_runtime.consumer import Incoming
 from waybill_runtime.ids import Ids
-from waybill_runtime.intake import Apply, Duplicate, Poison
+from waybill_runtime.intake import NOTHING_GIVEN_UP, Apply, Duplicate, GivenUp, Poison
 from waybill_runtime.projector import AnyView, project
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import Advance, Document
@@ -65,7 +65,8 @@ class _Round:
     live: Mapping[str, int]
     """The last version that the live consumer has taken."""
     jumps: Mapping[tuple[str, int], int]
-    """Of (stream, version it stood at): the version that was discarded then."""
+    """Of (stream, version it stood at): the version that an earlier release moved it to then."""
+    given_up: Mapping[str, GivenUp]
     repaired: Mapping[tuple[str, int], Document]
     """Of (stream, version): the body that the live consumer takes in place of the event's own."""
     seen: dict[str, int]
@@ -97,7 +98,7 @@ class Rebuild:
         self._name = ""
         self._epochs: dict[Partition, int] = {}
         self._at: dict[Partition, int] = {}
-        self._held: dict[str, dict[int, Recorded]] = {}
+        self._held: dict[str, dict[int, dict[str, Recorded]]] = {}
         self.comparison: Comparison | None = None
 
     async def run(self) -> AsyncIterator[Progress]:
@@ -138,7 +139,7 @@ class Rebuild:
                     recorded = intake.opened(
                         parked.partition.topic, parked.key, parked.headers, parked.value
                     )
-                    self._held.setdefault(recorded.stream, {})[recorded.version] = recorded
+                    self._keep_back(recorded)
                 after = page[-1].position
 
     async def _live(self) -> dict[Partition, int]:
@@ -193,21 +194,22 @@ class Rebuild:
                 continue  # parked by the live consumer, and no part of any view
             arrived.append((delivery, recorded))
         streams = {recorded.stream for _, recorded in arrived}
-        kept = {(stream, version) for stream in streams for version in self._held.get(stream, ())}
-        waiting = [r for s in streams for r in self._held.get(s, {}).values()]
-        this = await self._look(transaction, [*waiting, *(recorded for _, recorded in arrived)])
+        before = [recorded for stream in streams for recorded in self._waiting(stream)]
+        kept = {_place(recorded) for recorded in before}
+        this = await self._look(transaction, [*before, *(recorded for _, recorded in arrived)])
         for _, recorded in arrived:
-            self._held.setdefault(recorded.stream, {})[recorded.version] = recorded
+            self._keep_back(recorded)
             self._walk(this, recorded.stream)
         await self._write(transaction, this)
         aside = {}
         for delivery, recorded in arrived:
-            place = (recorded.stream, recorded.version)
-            if recorded.version in self._held.get(recorded.stream, ()) and place not in kept:
+            place = _place(recorded)
+            of_version = self._held.get(recorded.stream, {}).get(recorded.version, {})
+            if recorded.event_id in of_version and place not in kept:
                 aside[place] = intake.aside(delivery, "kept back", self._store.now())
         if aside:
             await transaction.parking.park(self._name, list(aside.values()))
-        if sum(len(of_stream) for of_stream in self._held.values()) > HELD_MAX:
+        if sum(len(ids) for held in self._held.values() for ids in held.values()) > HELD_MAX:
             raise Incomplete(f"more than {HELD_MAX:,} events wait for what is parked or missing")
         metrics.REBUILD_EVENTS.labels(view=self._view.name).inc(len(batch))
 
@@ -217,7 +219,7 @@ class Rebuild:
         The marks are read before the discards: whatever a mark was moved for is then seen.
         """
         streams = {recorded.stream for recorded in waiting}
-        live = await transaction.inbox.seen(self._consumer, streams)
+        live, given_up = await discarded.look(transaction, self._consumer, waiting)
         jumps: dict[tuple[str, int], int] = {}
         repaired: dict[tuple[str, int], Document] = {}
         for tenant in {recorded.tenant for recorded in waiting}:
@@ -228,7 +230,7 @@ class Rebuild:
             bodies = await transaction.documents.get(tenant, intake.REPAIRED, of)
             repaired |= {(of[n].stream, of[n].version): body for n, body in bodies.items()}
         taken = dict(await transaction.inbox.seen(self._name, streams))
-        return _Round(live, jumps, repaired, taken)
+        return _Round(live, jumps, given_up, repaired, taken)
 
     def _walk(self, this: _Round, stream: str) -> None:
         """Take what is next of a stream, for as long as the live consumer has taken it too."""
@@ -240,7 +242,13 @@ class Rebuild:
             if (jump := this.jumps.get((stream, at))) is not None:
                 this.seen[stream] = this.marks[stream] = jump
                 continue
-            recorded = this.taken_as(held[min(held)])
+            gone = this.given_up.get(stream, NOTHING_GIVEN_UP)
+            if at + 1 in gone.events and at + 1 not in gone.taken:
+                this.seen[stream] = this.marks[stream] = at + 1  # the live consumer stepped over it
+                continue
+            if (found := _next_of(held, at + 1, gone)) is None:
+                break
+            recorded = this.taken_as(found)
             # What the live consumer has taken is known or harmless: strictness was its business.
             match intake.judge(recorded, this.seen, self._view.handles, strict=False):
                 case Apply(event=event):
@@ -266,7 +274,7 @@ class Rebuild:
 
     async def _last_look(self, transaction: Transaction) -> Sequence[str]:
         """Take what was kept back and may be taken now; answers what cannot be had."""
-        waiting = [r for of_stream in self._held.values() for r in of_stream.values()]
+        waiting = [recorded for stream in self._held for recorded in self._waiting(stream)]
         this = await self._look(transaction, waiting)
         for stream in list(self._held):
             self._walk(this, stream)
@@ -274,10 +282,22 @@ class Rebuild:
         missing = []
         for stream, held in sorted(self._held.items()):
             if (first := min(held)) <= this.live.get(stream, 0):
-                event = this.taken_as(held[first])
+                instead = this.given_up.get(stream, NOTHING_GIVEN_UP).taken.get(first)
+                if instead is not None and instead not in held[first]:
+                    missing.append(f"{stream}@{first}: {instead} is not there")
+                    continue
+                event = this.taken_as(held[first][instead or next(iter(held[first]))])
                 verdict = intake.judge(event, this.seen, self._view.handles, strict=False)
                 missing.append(f"{stream}@{first}: {verdict}")
         return missing
+
+    def _keep_back(self, recorded: Recorded) -> None:
+        of_stream = self._held.setdefault(recorded.stream, {})
+        of_stream.setdefault(recorded.version, {}).setdefault(recorded.event_id, recorded)
+
+    def _waiting(self, stream: str) -> Sequence[Recorded]:
+        of_stream = self._held.get(stream, {})
+        return [recorded for ids in of_stream.values() for recorded in ids.values()]
 
     async def _finish(self) -> None:
         """Under the view's lock: the last stretch, the comparison, the switch."""
@@ -313,3 +333,16 @@ class Rebuild:
         await transaction.inbox.forget(self._name)
         while page := await transaction.parking.parked(self._name, limit=PAGE):
             await transaction.parking.unpark(self._name, [parked.position for parked in page])
+
+
+def _place(recorded: Recorded) -> tuple[str, int, str]:
+    return recorded.stream, recorded.version, recorded.event_id
+
+
+def _next_of(
+    held: Mapping[int, Mapping[str, Recorded]], version: int, gone: GivenUp
+) -> Recorded | None:
+    """What stands next: where another was given up, the event that took its place and no other."""
+    if version in gone.taken:
+        return held.get(version, {}).get(gone.taken[version])
+    return next(iter(held[min(held)].values()))

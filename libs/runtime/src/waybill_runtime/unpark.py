@@ -16,10 +16,10 @@ from waybill_events import codec
 from waybill_events.codec import InvalidEvent, UnknownType
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
-from waybill_runtime import intake
+from waybill_runtime import discarded, intake
 from waybill_runtime.consumer import Handler, Incoming
 from waybill_runtime.ids import Ids
-from waybill_runtime.intake import Apply, Duplicate, Poison
+from waybill_runtime.intake import NOTHING_GIVEN_UP, Apply, Duplicate, Poison
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import TRANSIENT, Document, Parked
 from waybill_runtime.transact import transact
@@ -110,8 +110,8 @@ class Unparking:
     ) -> Sequence[Parked]:
         """Give up the first delivery of a key, or all of them; answers which.
 
-        This service will never act on them: the inbox counts them as taken. Each leaves a record
-        in the view `discarded` and a line in the log.
+        This service will never act on them. They are known again by their ids and take no place
+        from other events. Each leaves a record in the view `discarded` and a line in the log.
 
         Raises:
             ValueError: no reason was given.
@@ -237,11 +237,12 @@ class Unparking:
         said = opened(parked)
 
         async def body(transaction: Transaction) -> bool:
-            seen = await transaction.inbox.seen(self._consumer, [said.stream])
+            seen, records = await discarded.look(transaction, self._consumer, [said])
+            gone = records.get(said.stream, NOTHING_GIVEN_UP)
             name = intake.left_out(self._consumer, said)
             repairs = await transaction.documents.get(said.tenant, intake.REPAIRED, [name])
             recorded = intake.repaired(said, repairs.get(name))
-            match intake.judge(recorded, seen, self._handles, strict=self._strict):
+            match intake.judge(recorded, seen, self._handles, strict=self._strict, given_up=gone):
                 case Duplicate():
                     await transaction.parking.unpark(self._consumer, [parked.position])
                     return False
@@ -250,6 +251,8 @@ class Unparking:
                     await self._hand_over(transaction, recorded, model)
                     marks = {recorded.stream: recorded.version}
                     await transaction.inbox.mark(self._consumer, marks)
+                    if gone.concerns(recorded):
+                        await discarded.keep_taken(transaction, self._consumer, [recorded])
                     return True
                 case refusal:
                     raise refusal
@@ -281,19 +284,21 @@ class Unparking:
             "discarded_by": actor,
             "discarded_at": self._store.now().isoformat(),
         }
-        name = f"{self._consumer}:{parked.position:019}"
         try:
             recorded = opened(parked)
         except Poison:
             told["event"] = None
         else:
-            seen = await transaction.inbox.seen(self._consumer, [recorded.stream])
-            after = seen.get(recorded.stream, 0)
-            if recorded.version > after:  # else it was applied before, and is no part of this
-                name = intake.left_out(self._consumer, recorded)
             names = ("event_id", "type", "stream", "version")
-            told["event"] = {each: getattr(recorded, each) for each in names} | {"after": after}
-            await transaction.inbox.mark(self._consumer, {recorded.stream: recorded.version})
+            told["event"] = {each: getattr(recorded, each) for each in names}
+            seen, records = await discarded.look(transaction, self._consumer, [recorded])
+            gone = records.get(recorded.stream, NOTHING_GIVEN_UP)
+            if recorded.version > seen.get(recorded.stream, 0) or gone.concerns(recorded):
+                await discarded.keep(transaction, self._consumer, recorded, told)
+                return
+            told["known"] = True
+        # No event of ours, or one whose place was taken before: the record is for people alone.
+        name = f"{self._consumer}:{parked.position:019}"
         document = Document(json.dumps(told), attributes={"key": parked.key})
         await transaction.documents.put(parked.tenant, intake.DISCARDED, {name: document})
 
