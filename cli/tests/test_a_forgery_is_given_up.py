@@ -133,6 +133,8 @@ def test_a_cancellation_behind_a_forgery_of_its_version_is_not_lost() -> None:
         assert not captured
         found = await shop.audit()
         assert found["I8"].violations == []
+        assert found["I10"].violations == []
+        assert found["I10"].notes
         assert found["I11"].violations == []
         await shop.running.stop()
 

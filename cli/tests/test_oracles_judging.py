@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from waybill.audit import oracles, report
+from waybill.audit import log, oracles, report
 from waybill.audit.evidence import Evidence, Finding, LogLine, OnBus
 from waybill.failure import FAILED, OK, UNCHECKED
 from waybill.ledger import Polled
 from waybill.testing import lies, story
+from waybill_events.catalogue import SUBSCRIPTIONS
 
 CLEAN = story.clean()
 ALL = [f"I{number}" for number in range(1, 16)]
@@ -214,3 +215,31 @@ def test_oracles_change_nothing_they_look_at() -> None:
     before = repr(CLEAN)
     judged(CLEAN)
     assert repr(CLEAN) == before
+
+
+READERS = [name for name, topics in SUBSCRIPTIONS.items() if "orders" in topics]
+STRAY = OnBus(0, 99, story.placed("e99", "ord_9", "k9"))
+ITS_PLACE = {"topic": "orders", "partition": 0, "offset": 99}
+ITSELF = {"event_id": "e99", "stream": STRAY.event.stream, "version": STRAY.event.version}
+
+
+@pytest.mark.parametrize(
+    ("record", "readers", "is_let_off"),
+    [
+        ({"event": ITSELF}, READERS, True),
+        ({"event": None, **ITS_PLACE}, READERS, True),
+        ({"event": ITSELF}, READERS[1:], False),
+        ({"event": {**ITSELF, "version": 7}, **ITS_PLACE}, READERS, False),
+        ({"event": None, **ITS_PLACE, "offset": 98}, READERS, False),
+        ({"taken": "e99", "stream": STRAY.event.stream, "version": 1}, READERS, False),
+    ],
+)
+def test_a_stray_is_let_off_once_every_reader_has_discarded_it(
+    record: dict[str, object], readers: list[str], is_let_off: bool
+) -> None:
+    bus = [*(CLEAN.bus or ()), STRAY]
+    evidence = replace(CLEAN, bus=bus, given_up={name: [record] for name in readers})
+    found = log.i10_published_and_applied_once(evidence)
+    assert found.violations == ([] if is_let_off else ["e99 is on the bus and in no store"])
+    told = ["1 in no store, and discarded by people in every service that reads it"]
+    assert found.notes == (told if is_let_off else [])

@@ -84,3 +84,16 @@ def test_a_frozen_store_is_named_within_a_second_and_asked_once() -> None:
     for answer in answers:
         assert answer.json()["parts"] == {"store": "no answer within 1 s", "bus": "ok"}
     assert (took_s < 4, asked) == (True, 1)
+
+
+def test_a_part_that_keeps_failing_is_named() -> None:
+    async def main() -> httpx.Response:
+        on = World().infrastructure("db")
+        on.failing.failed("consumer", OSError("again"), asyncio.get_running_loop().time())
+        assert (await _readyz(on))[0].status_code == 200
+        await asyncio.sleep(31)
+        return (await _readyz(on))[0]
+
+    answer = simulate(1, main())
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["consumer"] == "fails again and again for 31 s: OSError"

@@ -1,137 +1,18 @@
 """A rebuilt view equals the live one, whatever was parked, taken up again or given up."""
 
 import asyncio
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
-from waybill_events.envelope import Recorded
-from waybill_events.event import Event
-from waybill_events.notification import ContactPreferenceChanged
-from waybill_runtime import discarded, intake
 from waybill_runtime import rebuild as rebuilding
-from waybill_runtime.bus import Delivery
-from waybill_runtime.consumer import EventConsumer, Incoming
-from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.projector import View, projecting
-from waybill_runtime.rebuild import Comparison, Incomplete, Progress, Rebuild
-from waybill_runtime.relay import message
-from waybill_runtime.stored import Advance, Document
-from waybill_runtime.testing.world import World, recorded, simulate
-from waybill_runtime.unpark import NotParked, Unparking
-from waybill_runtime.work import Work
-
-TYPE = ContactPreferenceChanged.TYPE
-
-
-@dataclass(frozen=True)
-class Listed:
-    versions: tuple[int, ...]
-
-
-def _list(view: Listed | None, recorded: Recorded, _: Event) -> Listed:
-    return Listed((*(view.versions if view else ()), recorded.version))
-
-
-LISTS: View[Listed] = View(
-    name="lists",
-    model=TypeAdapter(Listed),
-    handles=frozenset({TYPE}),
-    topics=("notifications",),
-    key=lambda recorded, _: recorded.stream,
-    project=_list,
-)
-
-
-def event(stream: str, version: int, *, type_: str = TYPE) -> Recorded:
-    """All streams share a key, so that what is parked of one holds up the others."""
-    fact = ContactPreferenceChanged(customer_ref="c", channel="email", allowed=True)
-    return recorded(fact, stream=stream, version=version, topic="notifications", type_=type_)
-
-
-class Living:
-    """A service with one view, whose handler fails on what is `broken`."""
-
-    def __init__(self, on: Infrastructure) -> None:
-        self.on = on
-        self.broken: set[str] = set()
-        self._handler = projecting([LISTS], self._fail, [TYPE])
-
-    async def _fail(self, _: Work, batch: Sequence[Incoming]) -> None:
-        if any(incoming.recorded.event_id in self.broken for incoming in batch):
-            raise ArithmeticError("cannot be applied")
-
-    async def send(self, *events: Recorded) -> None:
-        """Put these on the bus, in this order; nobody takes them yet."""
-        producer = await self.on.bus.producer()
-        await producer.send([message(each) for each in events])
-        await producer.close()
-
-    async def take(self, *events: Recorded) -> None:
-        """Send these, and take all that is on the bus."""
-        await self.send(*events)
-        member = self._member()
-        for partition, (_, end) in (await self.on.bus.bounds(["notifications"])).items():
-            start = (await member.assigned([partition]))[partition]
-            batch: Sequence[Delivery] = await self.on.bus.read(partition, start, end - start)
-            if batch:
-                await member.take(batch)
-
-    def _member(self) -> EventConsumer:
-        on = self.on
-        return EventConsumer(
-            name="group",
-            topics=["notifications"],
-            handles=[TYPE],
-            handler=self._handler,
-            store=on.store,
-            bus=on.bus,
-            ids=on.ids,
-            stopping=on.stopping,
-        )
-
-    def unparking(self) -> Unparking:
-        on = self.on
-        return Unparking("group", handles=[TYPE], handler=self._handler, store=on.store, ids=on.ids)
-
-    async def retry(self) -> None:
-        await self.unparking().retry("k")
-
-    async def discard(self, *, whole_key: bool = False) -> None:
-        await self.unparking().discard("k", reason="r", actor="staff:me", whole_key=whole_key)
-
-    def rebuild(self, *, switch: bool) -> Rebuild:
-        on = self.on
-        return Rebuild(
-            LISTS, consumer="group", store=on.store, bus=on.bus, ids=on.ids, switch=switch
-        )
-
-    async def compare(self, *, switch: bool = False) -> Comparison:
-        build = self.rebuild(switch=switch)
-        async for _ in build.run():
-            pass
-        assert build.comparison is not None
-        return build.comparison
-
-    async def shows(self, stream: str = "s") -> tuple[int, ...]:
-        async with self.on.store.reading() as reading:
-            found = await reading.documents.get("default", "lists", [stream])
-        return LISTS.model.validate_json(found[stream].body).versions if found else ()
-
-    async def generation(self) -> int:
-        async with self.on.store.reading() as reading:
-            return await reading.documents.generation("lists")
-
-
-async def living() -> Living:
-    on = World().infrastructure("db")
-    await on.bus.ensure_topics(["notifications"])
-    return Living(on)
+from waybill_runtime.rebuild import Incomplete, Progress, Rebuild
+from waybill_runtime.stored import Advance
+from waybill_runtime.testing.living import Living, event, forged, living
+from waybill_runtime.testing.world import simulate
+from waybill_runtime.unpark import NotParked
 
 
 def test_a_gap_that_a_retry_healed_is_in_the_rebuilt_view_too() -> None:
@@ -202,76 +83,6 @@ def test_a_gap_given_up_after_what_was_missing_came_takes_nothing_along() -> Non
         assert await live.shows() == (1, 2)
         assert (await live.compare(switch=True)).equal
         assert await live.shows() == (1, 2)
-
-    simulate(1, main())
-
-
-def forged(stream: str, version: int, *, data: str = '{"customer_ref": 5}') -> Recorded:
-    """Somebody else's message at a place of the stream: its id is in no store."""
-    return replace(event(stream, version), event_id=f"forged {stream}@{version}", data=data)
-
-
-def test_a_forgery_that_was_given_up_is_left_out_and_the_event_of_its_version_is_not() -> None:
-    async def main() -> None:
-        live = await living()
-        await live.take(event("s", 1), forged("s", 2), event("s", 2), event("s", 3))
-        assert await live.shows() == (1,)
-        await live.discard()
-        assert (await live.compare()).equal
-        await live.retry()
-        assert await live.shows() == (1, 2, 3)
-        assert (await live.compare(switch=True)).equal
-        await live.take(forged("s", 2), event("s", 2), event("s", 4))
-        assert await live.shows() == (1, 2, 3, 4)
-        assert (await live.compare()).equal
-
-    simulate(1, main())
-
-
-def test_an_event_whose_place_was_stepped_over_is_parked_and_in_no_rebuild() -> None:
-    async def main() -> None:
-        live = await living()
-        await live.take(event("s", 1), forged("s", 2))
-        await live.discard()
-        await live.take(event("s", 3))
-        await live.take(event("s", 2))
-        assert await live.shows() == (1, 3)
-        assert (await live.compare(switch=True)).equal
-        assert await live.shows() == (1, 3)
-
-    simulate(1, main())
-
-
-def test_what_took_a_given_up_place_and_is_lost_is_told_as_missing() -> None:
-    async def main() -> None:
-        live = await living()
-        await live.take(event("s", 1), forged("s", 2))
-        await live.discard()
-        async with live.on.store.transaction() as transaction:
-            await discarded.keep_taken(transaction, "group", [event("s", 2)])
-            await transaction.inbox.mark("group", {"s": 2})
-        assert (await live.compare()).missing == ("s@2: s@2 is not there",)
-
-    simulate(1, main())
-
-
-def test_what_an_earlier_release_discarded_is_left_out_as_it_was_then() -> None:
-    """It moved the inbox to the version, from wherever the stream stood."""
-
-    async def main() -> None:
-        live = await living()
-        await live.take(event("s", 1), event("s", 3))
-        async with live.on.store.transaction() as transaction:
-            told = json.dumps({"event": {"event_id": "s@3", "version": 3, "after": 1}})
-            record = {"group:s@3": Document(told)}
-            await transaction.documents.put("default", intake.DISCARDED, record)
-            (parked,) = await transaction.parking.parked("group")
-            await transaction.parking.unpark("group", [parked.position])
-            await transaction.inbox.mark("group", {"s": 3})
-        await live.take(event("s", 2), event("s", 4))
-        assert await live.shows() == (1, 4)
-        assert (await live.compare(switch=True)).equal
-        assert await live.shows() == (1, 4)
 
     simulate(1, main())
 

@@ -90,6 +90,8 @@ class Evidence:
     shown: Mapping[str, int] | None = None
     """The version that the tracking API shows of each order whose token a client wrote down."""
     consumers: Sequence[Taken] | None = None
+    given_up: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    """By service: the records of what a person discarded there."""
     personal: Sequence[str] | None = None
     recipients: Collection[str] | None = None
     """References of the recipient vault that are there, or were erased since the log was read."""

@@ -78,6 +78,7 @@ class _Gathering:
         self._http = http
         self._tell = tell
         self._notes: list[str] = []
+        self._given_up: dict[str, Sequence[Json]] = {}
 
     async def run(self, *, settled: bool) -> Gathered:
         if settled and (busy := await quiet.wait(self._on, PATIENCE_S)):
@@ -104,6 +105,7 @@ class _Gathering:
             evidence,
             bus=bus,
             consumers=await self._had("consumers", self._consumers(bus or (), events)),
+            given_up=self._given_up,
             tracked=await self._tracked(),
             shown=await self._shown(clients),
         )
@@ -199,7 +201,7 @@ class _Gathering:
         after = await on.bus.bounds(SUBSCRIPTIONS[name])
         parked = await _parked(on, name)
         # A consumer that is behind has passed nothing over: it has not come there yet.
-        given_up = await wire.discards(on, bus)
+        given_up = self._given_up[name] = await wire.discards(on, bus)
         passed_over = await wire.passed_over(name, on, bus, stored, given_up) if is_there else {}
         ahead = await wire.ahead(name, on, bus)
         return [

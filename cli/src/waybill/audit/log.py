@@ -1,10 +1,13 @@
 """The log and its readers: whole, in order, on the bus, applied once (I9 to I11)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import TypeAlias
 
 from waybill.audit.evidence import Evidence, Finding, OnBus
+from waybill.audit.facts import Json
+from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_events.envelope import Recorded
 
 _FIELDS = tuple(field.name for field in fields(Recorded))
@@ -60,11 +63,15 @@ def i10_published_and_applied_once(evidence: Evidence) -> Finding:
             for event in evidence.events
             if event.event_id not in on_bus
         ]
+        strays = [message for message in evidence.bus if message.event.event_id not in stored]
+        left = _not_given_up(strays, evidence.given_up)
         finding.violations += [
-            f"{message.event.event_id} is on the bus and in no store"
-            for message in evidence.bus
-            if message.event.event_id not in stored
+            f"{message.event.event_id} is on the bus and in no store" for message in left
         ]
+        if gone := len(strays) - len(left):
+            finding.notes.append(
+                f"{gone:,} in no store, and discarded by people in every service that reads it"
+            )
     for taken in evidence.consumers or ():
         finding.looked("consumers' partitions")
         if taken.applied < taken.written:
@@ -76,6 +83,46 @@ def i10_published_and_applied_once(evidence: Evidence) -> Finding:
             )
     _decided_once(evidence, finding)
     return finding
+
+
+def _not_given_up(
+    strays: Sequence[OnBus], given_up: Mapping[str, Sequence[Json]]
+) -> Sequence[OnBus]:
+    """Without what a person has discarded in every service that reads its topic.
+
+    An event goes by its id and its place in the stream, anything else by where it stands.
+    """
+    gone = {name: {_told(record) for record in records} for name, records in given_up.items()}
+    readers = {
+        topic: [name for name, topics in SUBSCRIPTIONS.items() if topic in topics]
+        for topic in TOPICS
+    }
+    return [
+        stray
+        for stray in strays
+        if not all(
+            gone.get(name, set()) & {_named(stray), _placed(stray)}
+            for name in readers[stray.event.topic]
+        )
+    ]
+
+
+Named: TypeAlias = tuple[object, object, object]
+
+
+def _named(message: OnBus) -> Named:
+    return message.event.event_id, message.event.stream, message.event.version
+
+
+def _placed(message: OnBus) -> Named:
+    return message.event.topic, message.partition, message.offset
+
+
+def _told(record: Json) -> Named:
+    """What a record of a discard is of; the one that says what was taken instead is of nothing."""
+    if (event := record.get("event")) is not None:
+        return event["event_id"], event["stream"], event["version"]
+    return record.get("topic"), record.get("partition"), record.get("offset")
 
 
 def _decided_once(evidence: Evidence, finding: Finding) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from waybill import rebuilding
 from waybill.audit import wire
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
+from waybill.audit.facts import Json
 from waybill.failure import Failure
 from waybill.ledger import Polled, Posted
 from waybill.programs import SERVICES
@@ -33,12 +34,14 @@ async def gather(system: System, clients: list[Posted | Polled], memory: Memory)
     """Everything there is, with every order expected to have ended."""
     events: list[Recorded] = []
     consumers: list[Taken] = []
+    given_up: dict[str, Sequence[Json]] = {}
     for name in SERVICES:
         async with system.world.infrastructure(name, "auditor").store.reading() as reading:
             events += [event async for event in reading.streams.scan()]
     bus = await _bus(system, events, memory)
     for name in SERVICES:
-        consumers += await _consumer(system, name, bus, events)
+        given_up[name] = await wire.discards(system.world.infrastructure(name, "auditor"), bus)
+        consumers += await _consumer(system, name, bus, events, given_up[name])
     sunk = (*system.outside.mail.messages, *system.outside.text.messages)
     return Evidence(
         at=system.world.clock.now(),
@@ -51,6 +54,7 @@ async def gather(system: System, clients: list[Posted | Polled], memory: Memory)
         tracked=await _revisions(system, "tracking", "customer"),
         shown=await _shown(system, clients),
         consumers=consumers,
+        given_up=given_up,
         stock=await _stock(system),
         personal=PERSONAL,
         recipients=set(await _revisions(system, "capture", "recipients")),
@@ -61,7 +65,11 @@ async def gather(system: System, clients: list[Posted | Polled], memory: Memory)
 
 
 async def _consumer(
-    system: System, name: str, bus: list[OnBus], events: list[Recorded]
+    system: System,
+    name: str,
+    bus: list[OnBus],
+    events: list[Recorded],
+    given_up: Sequence[Json],
 ) -> list[Taken]:
     """Where a service is on each partition that it reads."""
     on = system.world.infrastructure(name, "auditor")
@@ -72,7 +80,6 @@ async def _consumer(
             parked[one.partition] = parked.get(one.partition, 0) + 1
     bounds = await on.bus.bounds(SUBSCRIPTIONS[name])
     stored = {event.event_id: event for event in events}
-    given_up = await wire.discards(on, bus)
     passed_over = await wire.passed_over(name, on, bus, stored, given_up)
     ahead = await wire.ahead(name, on, bus)
     return [

@@ -1,7 +1,7 @@
 """How long-running parts live: started together, restarted when they fail, stopped in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ T = TypeVar("T")
 RESTART_DELAY_S = 0.1
 RESTART_DELAY_S_MAX = 5.0
 LAG_EVERY_S = 1.0
+FAILING_S = 30.0
+"""So long a part may fail again and again before the process calls itself unready."""
 
 
 class Stopping:
@@ -96,21 +98,62 @@ def _seen(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-async def keep_running(name: str, run: Callable[[], Awaitable[None]], stopping: Stopping) -> None:
+class Failing:
+    """Since when each part of a process has failed again and again, and on what."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+        self._error: dict[str, str] = {}
+        self._running_s: dict[str, float] = {}
+
+    def started(self, part: str, at_s: float) -> None:
+        self._running_s[part] = at_s
+
+    def failed(self, part: str, error: Exception, at_s: float) -> None:
+        if self._is_well(part, at_s):
+            self._since_s.pop(part, None)
+        self._since_s.setdefault(part, at_s)
+        self._error[part] = type(error).__name__
+        self._running_s.pop(part, None)
+
+    def parts(self, at_s: float) -> Mapping[str, str]:
+        """What is wrong with each part that has kept failing for FAILING_S; sets the gauge."""
+        found = {}
+        for part, since_s in self._since_s.items():
+            failing_s = 0.0 if self._is_well(part, at_s) else at_s - since_s
+            metrics.PART_FAILING_S.labels(part=part).set(failing_s)
+            if failing_s >= FAILING_S:
+                found[part] = f"fails again and again for {failing_s:.0f} s: {self._error[part]}"
+        return found
+
+    def _is_well(self, part: str, at_s: float) -> bool:
+        """One that has run for longer than it would have waited has got over it."""
+        return at_s - self._running_s.get(part, at_s) > RESTART_DELAY_S_MAX
+
+
+async def keep_running(
+    name: str,
+    run: Callable[[], Awaitable[None]],
+    stopping: Stopping,
+    failing: Failing | None = None,
+) -> None:
     """Run a part until stopping; start it again, with a growing delay, when it fails.
 
-    A part never takes its process down: its failure is logged and counted, and its work is
-    durable and waits. One that ran for a while before it failed is started again at once: what
-    went wrong long ago makes nobody wait today.
+    A part never takes its process down: its failure is logged and counted, `failing` is told, and
+    its work is durable and waits. One that ran for a while before it failed is started again at
+    once: what went wrong long ago makes nobody wait today.
     """
     loop = asyncio.get_running_loop()
+    failing = failing or Failing()
     delay_s = RESTART_DELAY_S
     while not stopping:
         started_s = loop.time()
+        failing.started(name, started_s)
         try:
             await run()
-        except Exception:  # the last line of defence of a part: logged, counted, started again
+        except Exception as error:  # the last line of defence of a part: logged, started again
             metrics.PART_FAILURES.labels(part=name).inc()
+            failing.failed(name, error, loop.time())
             log.exception("part failed", part=name)
             if loop.time() - started_s > RESTART_DELAY_S_MAX:
                 delay_s = RESTART_DELAY_S

@@ -65,6 +65,9 @@ TRANSACTION_RETRIES = Counter(
 PART_FAILURES = Counter(
     "waybill_part_failures_total", "Long-running parts that failed and were restarted.", ["part"]
 )
+PART_FAILING_S = Gauge(
+    "waybill_part_failing_seconds", "For how long a part has failed again and again.", ["part"]
+)
 LOOP_LAG_S = Gauge("waybill_loop_lag_seconds", "How late the event loop ran its last timer.")
 TASKS = Gauge("waybill_tasks", "Tasks of the event loop that are not done.")
 KAFKA_PRODUCERS_DISCARDED = Counter(

@@ -100,10 +100,10 @@ class Service:
 
     async def run_parts(self, *, shares_process: bool = True) -> None:
         """Run the worker's parts until stopping, starting again what fails."""
-        stopping = self.infrastructure.stopping
+        stopping, failing = self.infrastructure.stopping, self.infrastructure.failing
         async with asyncio.TaskGroup() as group:
             for name, run in self.parts(shares_process=shares_process).items():
-                group.create_task(keep_running(name, run, stopping), name=name)
+                group.create_task(keep_running(name, run, stopping, failing), name=name)
 
     async def observe(self) -> None:
         """Keep the gauges true: lag, outbox, due jobs, parked keys."""

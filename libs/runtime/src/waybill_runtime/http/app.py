@@ -167,12 +167,14 @@ def _health(infrastructure: Infrastructure) -> APIRouter:
             raise Refused(503, "stopping", "This process is stopping.")
         states = await asyncio.gather(*(_state(probe) for probe in probes.values()))
         parts = dict(zip(probes, states, strict=True))
+        parts |= infrastructure.failing.parts(asyncio.get_running_loop().time())
         if away := [f"{name}: {state}" for name, state in parts.items() if state != "ok"]:
             raise Refused(503, "not-ready", f"{'; '.join(away)}.", members={"parts": parts})
         return Health(status="ok")
 
     @router.get("/metrics")
     async def metrics() -> Response:
+        infrastructure.failing.parts(asyncio.get_running_loop().time())  # brings its gauge up
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -19,14 +19,27 @@ def pack(headers: tuple[tuple[str, bytes], ...]) -> bytes:
     return b"".join(parts)
 
 
+class Unreadable(ValueError):
+    """Bytes that `pack` never made."""
+
+
 def unpack(data: bytes) -> tuple[tuple[str, bytes], ...]:
-    """What `pack` was given."""
+    """What `pack` was given.
+
+    Raises:
+        Unreadable: somebody else wrote these bytes, or they were damaged.
+    """
     headers: list[tuple[str, bytes]] = []
     at = 0
-    while at < len(data):
-        name_length, value_length = _LENGTHS.unpack_from(data, at)
-        name_end = at + _LENGTHS.size + name_length
-        name = data[at + _LENGTHS.size : name_end].decode("ascii")
-        at = name_end + value_length
-        headers.append((name, data[name_end:at]))
+    try:
+        while at < len(data):
+            name_length, value_length = _LENGTHS.unpack_from(data, at)
+            name_end = at + _LENGTHS.size + name_length
+            name = data[at + _LENGTHS.size : name_end].decode("ascii")
+            at = name_end + value_length
+            headers.append((name, data[name_end:at]))
+    except (struct.error, UnicodeDecodeError) as error:
+        raise Unreadable(str(error)) from error
+    if at > len(data):
+        raise Unreadable(f"a header ends {at - len(data)} bytes behind the last")
     return tuple(headers)

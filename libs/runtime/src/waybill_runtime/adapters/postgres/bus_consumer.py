@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from waybill_runtime.adapters.holdings import Holdings
-from waybill_runtime.adapters.postgres.bus_codec import unpack
+from waybill_runtime.adapters.postgres.bus_codec import Unreadable, unpack
 from waybill_runtime.adapters.postgres.bus_connections import CLOSE_S, BusDatabase
 from waybill_runtime.adapters.postgres.bus_membership import Membership
 from waybill_runtime.adapters.postgres.bus_wakes import Wakes
@@ -185,10 +185,21 @@ async def fetch(
 
 
 def _delivery(row: "Row") -> Delivery:
-    message = Message(
-        topic=row["topic"],
-        key=row["key"].decode(),
-        value=row["value"],
-        headers=unpack(row["headers"]),
-    )
-    return Delivery(message, Partition(row["topic"], row["partition"]), row["offset"])
+    """A row as the port hands it out: bare where its headers cannot be read, so no event of ours.
+
+    It stays in the log, to be looked at where it is; whoever reads on comes past it.
+    """
+    partition, offset = Partition(row["topic"], row["partition"]), row["offset"]
+    try:
+        headers = unpack(row["headers"])
+    except Unreadable as error:
+        log.error(  # noqa: TRY400 - said once, no trace
+            "bus.record_undecodable",
+            topic=partition.topic,
+            partition=partition.number,
+            offset=offset,
+            error=str(error),
+        )
+        headers = ()
+    key = row["key"].decode(errors="replace")
+    return Delivery(Message(partition.topic, key, row["value"], headers), partition, offset)
