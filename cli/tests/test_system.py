@@ -1,8 +1,10 @@
 """The command on a system of stand-ins, with a real Postgres: up, crashes, down, clean."""
 
+import asyncio
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from waybill import state
+from waybill import children, state
 from waybill.embedded import place
 from waybill.home import Home
 from waybill.programs import ROLES, SERVICES
@@ -167,7 +169,9 @@ def test_a_killed_service_is_started_again_within_two_seconds(shop: Shop) -> Non
     assert now.created - killed_at < 2.0
     assert now.port == before.port
     told = (shop.home / "log" / "supervisor.log").read_text()
-    assert f"tracking (pid {pid}) ended by SIGKILL; it is started again in 0.1 s" in told
+    says = f"tracking (pid {pid}) ended by SIGKILL; it is started again in 0.1 s"
+    (line,) = [line for line in told.splitlines() if says in line]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line.removesuffix(f" {says}"))
 
 
 def test_a_killed_postgres_is_back_on_its_port(shop: Shop) -> None:
@@ -189,6 +193,43 @@ def test_status_sums_the_memory_of_every_process(shop: Shop) -> None:
     assert all(mib > 0 for mib in rss)
     assert told["total"]["rss_mib"] == pytest.approx(sum(rss), abs=0.1)
     assert "total" in shop.run("status").stdout
+
+
+def test_a_hung_postgres_is_not_ready_and_is_named_by_who_asks_it(shop: Shop) -> None:
+    os.kill(shop.pid("postgres"), signal.SIGSTOP)
+    try:
+        row = shop.status()["postgres"]
+        told = shop.run("status")
+        audited = shop.run("audit")
+    finally:
+        os.kill(shop.pid("postgres"), signal.SIGCONT)
+    assert (row["ready"], row["why"]) == (False, "no answer to a query within 3 s")
+    assert told.returncode == 5
+    assert "postgres: no answer to a query within 3 s" in told.stdout
+    assert audited.returncode == 5
+    assert re.search(r"the database of tracking, in \d+\.\d s", audited.stderr)
+    assert within(10.0, lambda: bool(shop.status()["postgres"]["ready"]))
+    assert shop.status()["postgres"]["why"] is None
+
+
+def test_a_program_that_is_not_ready_is_shown_with_what_it_says() -> None:
+    problem = b'{"detail": "store: no answer within 1 s."}'
+
+    async def asked(answer: bytes) -> str | None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(answer)
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+            return await children.refusal(listening.sockets[0].getsockname()[1], "/readyz")
+
+    head = b"HTTP/1.1 503 Service Unavailable\r\nServer: us\r\n\r\n"
+    assert asyncio.run(asked(b"HTTP/1.1 200 OK\r\n\r\n")) is None
+    assert asyncio.run(asked(head + problem)) == "store: no answer within 1 s."
+    assert asyncio.run(asked(head + b"<html>")) == "it answers 503"
+    assert asyncio.run(asked(b"")) == "it answers nothing"
 
 
 def test_logs_are_shown_and_an_unknown_name_is_not_found(shop: Shop) -> None:

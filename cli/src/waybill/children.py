@@ -1,6 +1,7 @@
 """One program kept running: started, watched until ready, started again when it dies."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -181,21 +182,39 @@ class Child:
 
 async def answers(port: int, path: str | None) -> bool:
     """Whether a loopback port takes connections and, with a path, answers it with 200."""
+    return await refusal(port, path) is None
+
+
+async def refusal(port: int, path: str | None) -> str | None:
+    """Why it does not, in the words of the problem it answers with; None when it does."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
                 if path is None:
-                    return True
+                    return None
                 request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
                 writer.write(request.encode())
                 await writer.drain()
-                status = await reader.readline()
-                return status.split()[1:2] == [b"200"]
+                status = (await reader.readline()).split()[1:2]
+                return None if status == [b"200"] else _words(status, await reader.read())
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
-        return False
+    except TimeoutError:
+        return f"no answer within {PROBE_TIMEOUT_S:g} s"
+    except OSError as error:
+        return str(error)
+
+
+def _words(status: list[bytes], answer: bytes) -> str:
+    """What a problem document says; the status of what is none."""
+    try:
+        told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and isinstance(said := told.get("detail"), str):
+        return said
+    return f"it answers {status[0].decode(errors='replace')}" if status else "it answers nothing"
 
 
 async def _within(work: Awaitable[object], limit_s: float) -> bool:

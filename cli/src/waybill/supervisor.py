@@ -19,7 +19,7 @@ import psutil
 
 from waybill import home as homes
 from waybill import logfiles, plan, ports, programs, state, stores
-from waybill.children import Child
+from waybill.children import CLOCK, Child
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
 from waybill.programs import Program
 from waybill_runtime.lifecycle import alongside
@@ -296,7 +296,7 @@ def _link(text: str) -> tuple[str, int]:
 
 
 def _log(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(f"{CLOCK.now():%Y-%m-%dT%H:%M:%SZ} {text}\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping
+from waybill_runtime.store import Store
 from waybill_runtime.stored import CommitUnknown, LockTimeout, StoreUnavailable
 
 CONNECTIONS = 4
@@ -69,6 +70,7 @@ class System:
         ids = RandomIds(clock)
         bus = self._bus(clock, ids)
         try:
+            await _reach(name, store, clock)
             yield Infrastructure(store, bus, clock, ids, Stopping())
         finally:
             await bus.close()
@@ -82,6 +84,18 @@ class System:
         from waybill_runtime.adapters.postgres.bus import PostgresBus
 
         return PostgresBus(self.dsn("bus"), clock, ids)
+
+
+async def _reach(name: str, store: Store, clock: SystemClock) -> None:
+    """Say whose database it is that does not answer, and after how long."""
+    began_s = clock.monotonic_s()
+    try:
+        async with store.reading():
+            return
+    except StoreUnavailable as error:
+        passed_s = clock.monotonic_s() - began_s
+        why = str(error).strip().removesuffix(":")
+        raise StoreUnavailable(f"the database of {name}, in {passed_s:.1f} s ({why})") from error
 
 
 def find(home: Path | None) -> System:
@@ -147,7 +161,7 @@ class _Box(tuple[T]):
 def _unavailable(error: BaseException) -> Failure:
     return Failure(
         f"A store or the bus does not answer: {error}.",
-        "Look with `waybill status`; start with `waybill up`.",
+        "Look with `waybill status` and `waybill logs`; start what is down with `waybill up`.",
         code=UNAVAILABLE,
     )
 

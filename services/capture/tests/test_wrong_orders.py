@@ -113,6 +113,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"customer": {"phone": "+1800FLOWERS"}}, "/customer/phone", "E.164"),
     ({"customer": {"locale": "english"}}, "/customer/locale", "such as en or en-GB"),
     ({"total": {"amount_minor": 1, "currency": "GBP"}}, "/total", "leave the total out"),
+    (
+        {"total": {"amount_minor": 1, "currency": "GBP"}},
+        "/total",
+        'Send {"amount_minor": 2025, "currency": "GBP"}',
+    ),
     ({"payment": {"method": "card"}}, "/payment/token", "Send it"),
 ]
 
@@ -162,6 +167,13 @@ async def test_no_key_is_told_to_send_one(http: httpx.AsyncClient) -> None:
 async def test_no_idempotency_key_is_told_to_send_one(http: httpx.AsyncClient) -> None:
     del http.headers["Idempotency-Key"]
     assert "Idempotency-Key" in problem(await http.post(ORDERS, json=RIGHT), 400)["detail"]
+
+
+async def test_a_reason_that_is_none_is_told_of_one(http: httpx.AsyncClient) -> None:
+    told = problem(await http.post(f"{ORDERS}/ord_x/cancel", json={"reason": "Ich mag nicht"}), 422)
+    (error,) = told["errors"]
+    assert error["pointer"] == "/reason"
+    assert error["detail"].endswith("such as customer_request.")
 
 
 async def test_the_document_is_the_same_each_time_it_is_asked_for(http: httpx.AsyncClient) -> None:

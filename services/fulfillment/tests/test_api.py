@@ -160,6 +160,7 @@ async def test_the_wrong_state_is_named_with_what_is_possible(
         assert answer.headers["content-type"].startswith("application/problem+json")
         assert answer.json()["type"] == "urn:waybill:problem:wrong-state"
         assert says in answer.json()["detail"]
+        assert answer.json()["detail"].count("requested") == 1
 
 
 @pytest.mark.parametrize(

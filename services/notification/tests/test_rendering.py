@@ -66,6 +66,11 @@ def test_one_parcel_and_several_are_each_told_as_people_say_it(
         assert words in rendered.html
 
 
+@pytest.mark.parametrize(("locale", "parcel"), [("en", "parcel"), ("de", "Paket")])
+def test_what_was_delivered_may_be_several_parcels(locale: str, parcel: str) -> None:
+    assert parcel not in rendering.render("delivered", locale, values()).text
+
+
 def test_both_languages_have_the_same_templates_and_no_others() -> None:
     for language in rendering.LANGUAGES:
         names = {path.stem for path in (TEMPLATES / language).glob("*.txt")}

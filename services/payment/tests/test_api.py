@@ -204,6 +204,9 @@ async def test_refunds_beyond_what_was_captured_are_refused_with_what_would_be_p
     assert answer.status_code == 409
     assert answer.json()["type"] == "urn:waybill:problem:refund-too-large"
     assert "At most 25" in answer.json()["detail"]
+    await refund(rig, {"amount_minor": 25, "reason": "goodwill"}, key="r-3")
+    answer = await refund(rig, {"amount_minor": 1, "reason": "goodwill"}, key="r-4")
+    assert answer.json()["detail"].startswith("Nothing can be refunded")
 
 
 async def test_a_refund_needs_a_key_and_the_version_it_was_decided_on(rig: Rig) -> None:

@@ -212,7 +212,8 @@ def test_every_other_token_gets_the_same_answer(token: str, suffix: str) -> None
             "type": "urn:waybill:problem:not-found",
             "title": "Not found",
             "status": 404,
-            "detail": "This link opens no order. Use the one we sent you.",
+            "detail": "This link opens no order. Use the one we sent you, or wait a moment: "
+            "it may not be here yet.",
         }
 
     show(story)

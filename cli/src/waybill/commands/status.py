@@ -12,6 +12,8 @@ from rich.table import Table
 
 from waybill import children, logfiles, show, state
 from waybill import home as homes
+from waybill.embedded import server
+from waybill.embedded.postgres import EmbeddedPostgres
 from waybill.failure import NOT_FOUND, UNAVAILABLE, Failure
 
 MIB = 1024 * 1024
@@ -28,6 +30,8 @@ class Row:
     restarts: int
     rss_mib: float
     pss_mib: float | None
+    why: str | None
+    """What it says, or we find, where it is not ready."""
 
 
 def status(
@@ -43,7 +47,7 @@ def status(
         raise Failure(
             f"Waybill does not run in {home.path}.", "Run `waybill up`.", code=UNAVAILABLE
         )
-    rows = asyncio.run(_rows(last))
+    rows = asyncio.run(_rows(home, last))
     if as_json:
         total = {"rss_mib": _sum(rows), "pss_mib": _sum_pss(rows)}
         found = {"phase": last.phase, "bus": last.bus, "warehouse": last.warehouse}
@@ -52,6 +56,9 @@ def status(
         show.out.print(json.dumps(told, indent=2), markup=False)
     else:
         show.out.print(_table(rows))
+        for row in rows:
+            if row.why is not None:
+                show.out.print(f"{row.name}: {row.why}", markup=False)
         show.note(f"bus {last.bus}, warehouse {last.warehouse}, data in {home.path}")
     if not running:
         raise Failure(
@@ -86,27 +93,40 @@ def logs(
         show.out.print(line, markup=False)
 
 
-async def _rows(last: state.State) -> list[Row]:
+async def _rows(home: homes.Home, last: state.State) -> list[Row]:
     me = {"supervisor": last.supervisor} if last.supervisor.pid else {}
     shown = {**me, **last.programs}
-    return list(await asyncio.gather(*(_row(name, one) for name, one in shown.items())))
+    return list(await asyncio.gather(*(_row(home, name, one) for name, one in shown.items())))
 
 
-async def _row(name: str, one: state.Running) -> Row:
+async def _row(home: homes.Home, name: str, one: state.Running) -> Row:
     process = one.process()
-    ready = process is not None and (one.ready or name == "supervisor")
-    if ready and one.port is not None:
-        ready = await children.answers(one.port, one.ready_path)
+    why = await _refusal(home, name, one, is_there=process is not None)
     rss, pss = (0.0, 0.0) if process is None else memory_mib(process, tree=name != "supervisor")
     return Row(
         name=name,
         pid=one.pid,
         port=one.port,
-        ready=ready,
+        ready=why is None,
         restarts=one.restarts,
         rss_mib=round(rss, 1),
         pss_mib=None if pss is None else round(pss, 1),
+        why=why,
     )
+
+
+async def _refusal(
+    home: homes.Home, name: str, one: state.Running, *, is_there: bool
+) -> str | None:
+    """Why a program is not ready now; None when it is."""
+    if not is_there:
+        return "it does not run"
+    if name != "supervisor" and not one.ready:
+        return f"it has not been ready since it was started; see `waybill logs {name}`"
+    if name == "postgres":
+        # A server that hangs goes on taking connections: only an answer to a query is one.
+        return await server.refusal(EmbeddedPostgres(home.path).dsn(), children.PROBE_TIMEOUT_S)
+    return None if one.port is None else await children.refusal(one.port, one.ready_path)
 
 
 def memory_mib(process: psutil.Process, *, tree: bool) -> tuple[float, float | None]:

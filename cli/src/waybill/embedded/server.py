@@ -91,6 +91,18 @@ def version(superuser_dsn: str) -> str:
     return _in_a_loop_of_its_own(_fetch(superuser_dsn, "SHOW server_version"))
 
 
+async def refusal(superuser_dsn: str, limit_s: float) -> str | None:
+    """Why a server answers no query within the limit; None when it answers."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await _fetch(superuser_dsn, "SELECT 1")
+    except TimeoutError:
+        return f"no answer to a query within {limit_s:g} s"
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
 def _in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
     """A thread of its own: callers may have a running loop, or one that must not be replaced."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -151,7 +151,8 @@ class PlaceOrder(Body):
             yield (
                 "/total",
                 f"The lines and shipping come to {self.total_minor} {self.currency}. "
-                "Send that, or leave the total out.",
+                f'Send {{"amount_minor": {self.total_minor}, "currency": "{self.currency}"}}, '
+                "or leave the total out.",
             )
 
     def _persons(self) -> Iterator[tuple[str, str]]:

@@ -113,7 +113,9 @@ class Warehouse:
         try:
             work.execute(Intent(self._fulfillment, order_of(id_), command), asked.cause)
         except decider.WrongState as error:
-            detail = f"The fulfillment order is {current.status}. {error}"
+            detail = str(error)
+            if current.status not in detail:
+                detail = f"The fulfillment order is {current.status}. {detail}"
             raise Refused(409, "wrong-state", detail) from error
         except decider.WrongQuantities as error:
             field = "/packages" if isinstance(command, commands.Pack) else "/lines"

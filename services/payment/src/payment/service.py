@@ -210,11 +210,7 @@ class Payments:
         try:
             work.execute(Intent(PAYMENT, order_id, command), asked.cause)
         except decider.CannotRefund as error:
-            detail = (
-                f"At most {error.refundable_minor} can be refunded: that much was captured and is "
-                "not given back yet. Refund that or less."
-            )
-            raise Refused(409, "refund-too-large", detail) from error
+            raise Refused(409, "refund-too-large", _at_most(error.refundable_minor)) from error
         await work.flush()
         return _shown(payment_id, work.seen(PAYMENT, order_id, views.see))
 
@@ -327,6 +323,15 @@ def _order_id(payment_id: str) -> str:
         return f"ord_{suffix(payment_id)}"
     except ValueError as error:
         raise _no_payment(payment_id) from error
+
+
+def _at_most(refundable_minor: int) -> str:
+    if refundable_minor <= 0:
+        return "Nothing can be refunded: nothing was captured that is not given back yet."
+    return (
+        f"At most {refundable_minor} can be refunded: that much was captured and is not given back "
+        "yet. Refund that or less."
+    )
 
 
 def _no_payment(payment_id: str) -> Refused:

@@ -55,7 +55,10 @@ class Tracking:
 
 
 def _opens_nothing() -> Refused:
-    detail = "This link opens no order. Use the one we sent you."
+    detail = (
+        "This link opens no order. Use the one we sent you, or wait a moment: it may not be here "
+        "yet."
+    )
     return Refused(404, "not-found", detail, headers=PRIVATE)
 
 

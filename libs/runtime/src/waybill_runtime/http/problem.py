@@ -156,6 +156,8 @@ _SHAPES: Mapping[str, str] = {
     "^[A-Z]{2}$": "Write two capital letters, such as GB.",
     "^[A-Z]{3}$": "Write three capital letters, such as GBP.",
     "^[a-z]{2}(-[A-Z]{2})?$": "Write a language, alone or with a country, such as en or en-GB.",
+    "^[a-z][a-z0-9_]{0,63}$": "Write small letters, digits and _, such as customer_request.",
+    "^[a-z][a-z0-9_-]{0,63}$": "Write small letters, digits, - and _, such as standard.",
     text.PRINTABLE: "Control characters are not accepted here.",
 }
 """Shapes of text in words; others are shown as the patterns they are."""
