@@ -10,6 +10,7 @@ import httpx
 import pytest
 from aiosmtpd.smtp import SMTP
 
+from notification.adapters import smtp as smtp_channel
 from notification.adapters.channel_memory import MemoryChannel
 from notification.adapters.smtp import SmtpChannel
 from notification.adapters.text_http import HttpTextChannel
@@ -191,25 +192,85 @@ async def send_through(relay: Strict, message: Outgoing) -> str:
             await channel.close()
 
 
+class Relay(Strict):
+    """A strict relay with the connections that were made to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = free_port()
+        self.connections: list[SMTP] = []
+
+    async def serving(self) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+
+        def connection() -> SMTP:
+            self.connections.append(SMTP(self, hostname="relay", loop=loop))
+            return self.connections[-1]
+
+        return await loop.create_server(connection, HOST, self.port)
+
+    def channel(self) -> SmtpChannel:
+        return SmtpChannel(HOST, self.port, sender=SENDER, timeout_s=5)
+
+    def open(self) -> int:
+        """How many connections there are at this moment."""
+        transports = [connection.transport for connection in self.connections]
+        return sum(one is not None and not one.is_closing() for one in transports)
+
+
 async def test_mails_in_a_row_share_a_connection_until_the_relay_ends_it() -> None:
-    relay, port, loop = Strict(), free_port(), asyncio.get_running_loop()
-    connections: list[SMTP] = []
-
-    def connection() -> SMTP:
-        connections.append(SMTP(relay, hostname="relay", loop=loop))
-        return connections[-1]
-
-    channel = SmtpChannel(HOST, port, sender=SENDER, timeout_s=5)
-    async with await loop.create_server(connection, HOST, port):
+    relay = Relay()
+    channel = relay.channel()
+    async with await relay.serving():
         for _ in range(3):
             await channel.send(MAIL)
-        assert len(connections) == 1
-        ended = connections[0].transport
+        assert len(relay.connections) == 1
+        ended = relay.connections[0].transport
         assert ended is not None
         ended.close()
         await asyncio.sleep(0.05)
         await channel.send(MAIL)
-        assert (len(connections), len(relay.envelopes)) == (2, 4)
+        assert (len(relay.connections), len(relay.envelopes)) == (2, 4)
+        await channel.close()
+
+
+async def test_a_connection_that_nobody_used_for_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    relay = Relay()
+    channel = relay.channel()
+    async with await relay.serving():
+        await channel.send(MAIL)
+        monkeypatch.setattr(smtp_channel, "KEPT_S", 0.0)
+        await channel.send(MAIL)
+        await asyncio.sleep(0.05)
+        assert (len(relay.connections), relay.open()) == (2, 1)
+        await channel.close()
+
+
+async def test_a_connection_on_which_a_mail_failed_is_not_used_again() -> None:
+    relay = Relay()
+    channel = relay.channel()
+    async with await relay.serving():
+        relay.data = "451 4.3.0 later"
+        with pytest.raises(ChannelUnavailable):
+            await channel.send(MAIL)
+        await asyncio.sleep(0.05)
+        assert relay.open() == 0
+        relay.data = "250 ok"
+        await channel.send(MAIL)
+        assert len(relay.connections) == 2
+        await channel.close()
+
+
+async def test_a_burst_leaves_few_connections_open() -> None:
+    relay = Relay()
+    channel = relay.channel()
+    async with await relay.serving():
+        await asyncio.gather(*(channel.send(MAIL) for _ in range(3 * smtp_channel.KEPT_MAX)))
+        await asyncio.sleep(0.05)
+        assert relay.open() == smtp_channel.KEPT_MAX
+        assert len(relay.connections) == 3 * smtp_channel.KEPT_MAX
         await channel.close()
 
 
