@@ -1,10 +1,12 @@
 """The journal file: what a crash in mid-write leaves, and who may write."""
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
-from waybill_sandboxes import journal
+from waybill_sandboxes import journal, shell
 
 
 def test_records_come_back_in_order_after_reopening(tmp_path: Path) -> None:
@@ -46,4 +48,43 @@ def test_two_owners_of_one_journal_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(journal.JournalInUse):
         journal.FileJournal(tmp_path / "one.jsonl")
+    file.close()
+
+
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How long the file was each time it was brought to the disk."""
+    lengths: list[int] = []
+
+    def fsync(fd: int) -> None:
+        lengths.append(os.fstat(fd).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return lengths
+
+
+def test_closing_brings_what_was_appended_to_the_disk(tmp_path: Path, on_disk: list[int]) -> None:
+    file = journal.FileJournal(tmp_path / "one.jsonl")
+    file.append({"n": 0})
+    file.close()
+    assert on_disk == [len(b'{"n":0}\n')]
+
+
+async def test_what_is_new_is_brought_to_the_disk_now_and_then(
+    tmp_path: Path, on_disk: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "SYNC_EVERY_S", 0.01)
+    file = journal.FileJournal(tmp_path / "one.jsonl")
+    file.append({"n": 0})
+    syncing = asyncio.ensure_future(shell.syncing(file)())
+    line = len(b'{"n":0}\n')
+    async with asyncio.timeout(10):
+        while not on_disk:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        file.append({"n": 1})
+        while len(on_disk) < 2:
+            await asyncio.sleep(0.01)
+    assert on_disk == [line, 2 * line], "nothing was new in between"
+    syncing.cancel()
     file.close()

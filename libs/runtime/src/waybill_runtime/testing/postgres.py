@@ -62,16 +62,16 @@ async def process(
         await store.close()
 
 
-async def somebody_waits(dsn: str) -> None:
-    """Returns once a connection waits for a lock that another one holds.
+async def somebody_waits(dsn: str, *, at_least: int = 1) -> None:
+    """Returns once so many connections wait for a lock that another one holds.
 
     Raises:
-        TimeoutError: nobody did, for WAIT_S_MAX.
+        TimeoutError: they did not, for WAIT_S_MAX.
     """
     looking = await asyncpg.connect(dsn)
     try:
         async with asyncio.timeout(WAIT_S_MAX):
-            while not await looking.fetchval(_WAITING):  # noqa: ASYNC110  no event to wait for
+            while await looking.fetchval(_WAITING) < at_least:  # noqa: ASYNC110  no event for it
                 await asyncio.sleep(0.01)
     finally:
         await looking.close()
