@@ -193,17 +193,6 @@ def test_each_token_opens_one_order_only() -> None:
     show(story)
 
 
-def test_a_link_is_looked_at_with_head_as_it_is_read() -> None:
-    async def story(page: Page) -> None:
-        read, looked_at = await page.get(TRACK), await page.http.head(TRACK)
-        assert looked_at.status_code == 200
-        for name in ("etag", "content-length", "content-type", "referrer-policy"):
-            assert looked_at.headers[name] == read.headers[name]
-        assert (await page.http.head("/v1/track/trk_unknown")).status_code == 404
-
-    show(story)
-
-
 TOKEN_HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
 OTHERS = ("trk_unknown", "ord_x", TOKEN_HASH, TOKEN + "x", TOKEN[:-1], "x" * 5_000, "é", "*")
 
