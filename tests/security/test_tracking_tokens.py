@@ -48,10 +48,10 @@ class Shop:
             await shopping.ended(self.whole, placed["id"])
         return orders
 
-    def track(self, token: str) -> httpx.Response:
+    def track(self, token: str, method: str = "GET") -> httpx.Response:
         async def asked() -> httpx.Response:
             async with self.whole.wire.client("tracking", {}) as http:
-                return await http.get(f"/v1/track/{token}")
+                return await http.request(method, f"/v1/track/{token}")
 
         return self.loop.run(asked())
 
@@ -71,6 +71,15 @@ def test_a_token_shows_its_own_order_and_nothing_of_the_person(shop: Shop) -> No
         others = [other["id"] for other in shop.orders if other is not placed]
         for hidden in (*PERSON, *others, "customer-1", "tok_approve"):
             assert hidden not in answer.text
+
+
+def test_a_link_is_looked_at_with_head_as_it_is_read(shop: Shop) -> None:
+    token = shop.orders[0]["tracking"]["token"]
+    read, looked_at = shop.track(token), shop.track(token, "HEAD")
+    assert looked_at.status_code == 200
+    for name in ("etag", "content-length", "content-type", "referrer-policy"):
+        assert looked_at.headers[name] == read.headers[name]
+    assert shop.track("trk_unknown", "HEAD").status_code == 404
 
 
 def test_guesses_find_nothing(shop: Shop) -> None:

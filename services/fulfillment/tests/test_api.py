@@ -191,6 +191,18 @@ async def test_what_makes_no_sense_is_refused_field_by_field(path: str, body: An
         assert answer.json()["errors"]
 
 
+@pytest.mark.parametrize(("line_id", "quantity"), [("ln_2", 3), ("ln_9", 1)])
+async def test_a_pick_that_does_not_fit_is_told_which_line(line_id: str, quantity: int) -> None:
+    async with running() as it:
+        await it.tell(confirmed())
+        await it.ask(f"{FFO}/accept", {})
+        lines = [ALL_LINES[0], {"line_id": line_id, "quantity": quantity}]
+        answer = await it.ask(f"{FFO}/pick", {"lines": lines})
+        assert answer.status_code == 422
+        (error,) = answer.json()["errors"]
+        assert (error["pointer"], line_id in error["detail"]) == ("/lines/1", True)
+
+
 async def test_packages_that_do_not_add_up_are_refused() -> None:
     async with running() as it:
         await it.tell(confirmed())

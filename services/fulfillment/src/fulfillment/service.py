@@ -118,7 +118,9 @@ class Warehouse:
                 detail = f"The fulfillment order is {current.status}. {detail}"
             raise Refused(409, "wrong-state", detail) from error
         except decider.WrongQuantities as error:
-            field = "/packages" if isinstance(command, commands.Pack) else "/lines"
+            field = "/packages"
+            if isinstance(command, commands.Pick):
+                field = f"/lines/{list(command.units).index(error.line_id)}"
             errors = [FieldError(pointer=field, detail=str(error))]
             raise Refused(422, "wrong-quantities", str(error), errors=errors) from error
         await work.flush()

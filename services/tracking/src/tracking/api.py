@@ -31,6 +31,7 @@ def router(on: Infrastructure, tracking: Tracking) -> APIRouter:
     routes = APIRouter(prefix="/v1")
     streams = _Streams(on, tracking)
 
+    @routes.head("/track/{token}", include_in_schema=False)
     @routes.get(
         "/track/{token}",
         operation_id="track",
