@@ -1,8 +1,11 @@
 """What a long run leaves behind."""
 
 import json
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from waybill import proof
 from waybill.audit.evidence import Finding
@@ -45,3 +48,24 @@ def test_evidence_names_seed_commit_machine_and_every_verdict(tmp_path: Path) ->
 def test_evidence_holds_no_path_of_the_machine(tmp_path: Path) -> None:
     proof.write(ran(), tmp_path / "one.json")
     assert str(Path(proof.__file__).parent) not in (tmp_path / "one.json").read_text()
+
+
+def test_evidence_just_left_is_no_change_to_the_commit_and_any_other_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "cli" / "proof.py"
+    code.parent.mkdir()
+    code.write_text("")
+    for words in (
+        ("init", "--quiet"),
+        ("add", "."),
+        ("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-qm", "One"),
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, timeout=30)
+    monkeypatch.setattr(proof, "__file__", str(code))
+    head = proof.commit()
+    (tmp_path / "docs" / "evidence").mkdir(parents=True)
+    (tmp_path / "docs" / "evidence" / "soak.json").write_text("{}")
+    assert proof.commit() == head
+    code.write_text("changed")
+    assert proof.commit() == f"{head}+"

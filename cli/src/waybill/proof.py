@@ -67,12 +67,16 @@ def _told(proof: Proof) -> Mapping[str, object]:
 
 
 def commit() -> str:
-    """The commit that runs, `+` behind it when files differ from it; `unknown` outside git."""
+    """The commit that runs, `+` behind it when files differ from it; `unknown` outside git.
+
+    Evidence that another run has just left is no difference.
+    """
     here = Path(__file__).parent
     head = _git("rev-parse", "HEAD", cwd=here)
     if head is None:
         return "unknown"
-    return head + ("+" if _git("status", "--porcelain", cwd=here) else "")
+    changed = _git("status", "--porcelain", "--", ":/", ":(exclude,top)docs/evidence", cwd=here)
+    return head + ("+" if changed else "")
 
 
 def machine() -> Mapping[str, object]:
