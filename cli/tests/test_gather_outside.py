@@ -1,5 +1,7 @@
 """What is asked of the world outside, and what is said when it does not answer."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,11 +9,12 @@ import httpx
 import pytest
 
 from waybill import home as homes
-from waybill.audit import outside, quiet, tracks
+from waybill.audit import gather, outside, quiet, tracks
 from waybill.ledger import Ledger, Polled, Posted, read
 from waybill.testing import story
 from waybill_events import fulfillment
-from waybill_runtime.stored import Job, StreamWrite
+from waybill_runtime.jobs import LEASE_S
+from waybill_runtime.stored import ClaimedJob, Job, StreamWrite
 from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
 
 FACT = fulfillment.FulfillmentAccepted(fulfillment_order_id="f", order_id="ord_1", location="main")
@@ -132,3 +135,31 @@ def test_a_system_is_quiet_once_nothing_is_due_and_says_what_still_is() -> None:
         return before, await quiet.wait(on, 5)
 
     assert simulate(1, run()) == ("", "fulfillment has 1 to publish, 1 to do")
+
+
+def test_a_settled_system_is_given_the_lease_of_one_that_was_killed_with_jobs_in_hand() -> None:
+    async def run() -> tuple[str, str]:
+        world = World()
+        on = {"capture": world.infrastructure("capture")}
+        await on["capture"].bus.ensure_topics(["orders", "payments", "inventory", "fulfillment"])
+        store = on["capture"].store
+        async with store.transaction() as transaction:
+            await transaction.jobs.schedule([Job(id="j", tenant="default", kind="k", due_at=EPOCH)])
+        async with store.marking() as transaction:
+            await transaction.jobs.claim(["k"], limit=1, lease_s=LEASE_S)  # and dies
+
+        async def successor() -> None:
+            claimed: Sequence[ClaimedJob] = ()
+            while not claimed:
+                await asyncio.sleep(1)
+                async with store.transaction() as transaction:
+                    claimed = await transaction.jobs.claim(["k"], limit=1, lease_s=LEASE_S)
+                    await transaction.jobs.finish([job.token for job in claimed])
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(successor())
+            hasty = await quiet.wait(on, gather.PATIENCE_S)
+            patient = await quiet.wait(on, gather.QUIET_S - gather.PATIENCE_S)
+        return hasty, patient
+
+    assert simulate(1, run()) == ("capture has 1 to do", "")

@@ -28,6 +28,7 @@ from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_events.envelope import Recorded, StreamId
 from waybill_runtime.bus import BusTruncated, BusUnavailable, Partition
 from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.jobs import LEASE_S
 from waybill_runtime.rebuild import Incomplete, Progress
 
 T = TypeVar("T")
@@ -40,6 +41,8 @@ PERSONAL = ("name", "email", "phone", "line1")
 PAGE = 1_000
 PATIENCE_S = 15.0
 """How long relays and consumers may take to come to where the stores and the bus were."""
+QUIET_S = LEASE_S + PATIENCE_S
+"""How long a settled system may take to be quiet: who was killed holds jobs until a lease ends."""
 LOOK_EVERY_S = 0.25
 
 
@@ -81,7 +84,7 @@ class _Gathering:
         self._given_up: dict[str, Sequence[Json]] = {}
 
     async def run(self, *, settled: bool) -> Gathered:
-        if settled and (busy := await quiet.wait(self._on, PATIENCE_S)):
+        if settled and (busy := await quiet.wait(self._on, QUIET_S)):
             self._notes.append(f"not everything was quiet when it was read: {busy}")
         at = self._on["capture"].clock.now()
         clients = list(ledger.read(self._system.home.path / "ledger"))
