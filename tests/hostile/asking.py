@@ -73,7 +73,8 @@ def told_of_the_inside(detail: str, request: Any) -> list[str]:
     """Words of ours in a refusal; not those that the request said itself, which may be named."""
     body = request.body or b""
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
-    said = " ".join([unquote(str(request.url)), text, *map(str, request.headers.values())])
+    sent = [str(value) for name, value in request.headers.items() if name.lower() != "host"]
+    said = " ".join([unquote(request.path_url), text, *sent])  # where we listen, nobody said
     found = [leak.group() for leak in LEAKS.finditer(detail)]
     return [word for word in found if word.lower() not in said.lower()]
 

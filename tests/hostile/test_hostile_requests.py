@@ -70,6 +70,8 @@ def test_no_hostile_request_trips_postgres(on_postgres: Shop, service: str) -> N
 
 def test_a_word_of_ours_in_a_refusal_is_a_leak_unless_the_request_said_it() -> None:
     detail = "There is no order PostgresStore."
+    here = requests.Request("GET", "http://127.0.0.1:80/v1/orders", {"Host": "127.0.0.1"}).prepare()
+    assert asking.told_of_the_inside("No answer from 127.0.0.1.", here) == ["127.0.0.1"]
     said = requests.Request("GET", "http://host/v1/orders/Postgres%53tore").prepare()
     assert asking.told_of_the_inside(detail, said) == []
     other = requests.Request("GET", "http://host/v1/orders/ord_1").prepare()
