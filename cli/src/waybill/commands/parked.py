@@ -121,7 +121,7 @@ def discard(
     key: KeyArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is kept for ever.")],
     whole_key: Annotated[  # noqa: FBT002  a flag of the command line
-        bool, typer.Option("--all", help="Every parked delivery of the key, not the first alone.")
+        bool, typer.Option("--all", help="Every parked delivery of the key, not that one alone.")
     ] = False,
     service: Annotated[
         str | None,
@@ -132,10 +132,11 @@ def discard(
     ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Give up the first parked delivery of a key: its service will never act on that event.
+    """Give up the parked delivery that a retry of the key stops at, for good.
 
-    What stands behind it stays parked; `waybill parked retry` applies it. The reason, who said so
-    and which event it was are kept in the service's store and in the log.
+    Its service will never act on that event. What stands behind it stays parked; `waybill parked
+    retry` applies it. The reason, who said so and which event it was are kept in the service's
+    store and in the log.
     """
     if not reason.strip():
         raise Failure("A discard needs a reason.", "Say it with --reason.", code=USAGE)

@@ -6,7 +6,7 @@ whatever comes behind it, so nothing overtakes. Effects are not run here: they a
 """
 
 import json
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -108,7 +108,7 @@ class Unparking:
     async def discard(
         self, key: str, *, reason: str, actor: str, whole_key: bool = False
     ) -> Sequence[Parked]:
-        """Give up the first delivery of a key, or all of them; answers which.
+        """Give up the delivery that a retry of the key stops at, or all of them; answers which.
 
         This service will never act on them. They are known again by their ids and take no place
         from other events. Each leaves a record in the view `discarded` and a line in the log.
@@ -313,19 +313,23 @@ def opened(parked: Parked) -> Recorded:
 
 
 def in_order(waiting: Sequence[Parked]) -> Sequence[Parked]:
-    """As they were parked, but the versions of each stream in their own order."""
+    """As they were parked, but none before an earlier version of its stream.
+
+    Whoever is taken from the front changes nothing about the order of the others: what a retry
+    stopped at is the first of what it left, which is what a discard gives up.
+    """
     streams: dict[str, list[tuple[int, int, Parked]]] = {}
-    places: list[str] = []
     for parked in waiting:
         try:
             recorded = opened(parked)
             stream, version = recorded.stream, recorded.version
         except Poison:
             stream, version = f"?{parked.position}", 0
-        places.append(stream)
         streams.setdefault(stream, []).append((version, parked.position, parked))
-    queues: dict[str, Iterator[Parked]] = {
-        stream: (parked for _, _, parked in sorted(found, key=lambda entry: entry[:2]))
-        for stream, found in streams.items()
-    }
-    return [next(queues[stream]) for stream in places]
+    placed: list[tuple[int, int, int, Parked]] = []
+    for found in streams.values():
+        behind = 0
+        for version, position, parked in sorted(found, key=lambda entry: entry[:2]):
+            behind = max(behind, position)
+            placed.append((behind, version, position, parked))
+    return [parked for *_, parked in sorted(placed, key=lambda entry: entry[:3])]
