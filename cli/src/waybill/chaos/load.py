@@ -22,7 +22,7 @@ from waybill.ledger import Ledger
 from waybill_runtime.clock import Clock
 
 TERMINAL = frozenset({"completed", "rejected", "cancelled", "expired"})
-LOOK_MIN_S, LOOK_MAX_S = 0.3, 2.0
+LOOK_MIN_S, LOOK_MAX_S = 1.0, 4.0
 PATIENCE_S = 120.0
 """An order that is open for so long is left to itself while load goes on; its end is owed still."""
 RESTOCK_EVERY_S = 5.0

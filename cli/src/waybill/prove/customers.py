@@ -13,7 +13,7 @@ from waybill.shop import Shop
 T = TypeVar("T")
 
 TERMINAL = frozenset({"completed", "rejected", "cancelled", "expired"})
-LOOK_MIN_S, LOOK_MAX_S = 0.5, 4.0
+LOOK_MIN_S, LOOK_MAX_S = 1.0, 8.0
 LOOKS_MAX = 400
 LOCATION = "main"
 

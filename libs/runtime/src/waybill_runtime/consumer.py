@@ -41,9 +41,9 @@ TRIES = 3
 BACKOFF_S = 0.05
 BACKOFF_S_MAX = 2.0
 ASSIGN_S = 30.0
-REST_S_MAX = 0.05
-"""A consumer rests for as long as it was at work, up to this, so that more comes in one batch: the
-busier the machine, the larger the batches."""
+REST_TIMES, REST_S_MAX = 2.0, 0.25
+"""A consumer rests for so many times as long as it was at work, up to so many seconds, so that more
+comes in one batch: the busier the machine, the larger the batches."""
 TELL_S = 1.0
 """How often the bus is told how far we are, for its displays: what counts is in the store."""
 OWNERSHIP_S = 5.0
@@ -214,7 +214,7 @@ class EventConsumer:
         await self.take(batch)
         self._untold.update({delivery.partition: delivery.offset + 1 for delivery in batch})
         if len(batch) < BATCH:
-            await self._stopping.wait(min(self._clock() - begun_s, REST_S_MAX))
+            await self._stopping.wait(min(REST_TIMES * (self._clock() - begun_s), REST_S_MAX))
 
     async def _acknowledge(self, consumer: Consumer) -> None:
         """Tell the bus how far we are with what is still ours."""

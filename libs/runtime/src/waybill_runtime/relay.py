@@ -23,9 +23,9 @@ BATCH = 1_000
 POLL_S = 0.05
 IDLE_POLL_S = 0.25
 STANDBY_S = 1.0
-REST_S_MAX = 0.02
-"""A relay rests for as long as it was at work, up to this: the busier the machine, the larger the
-batches."""
+REST_TIMES, REST_S_MAX = 2.0, 0.1
+"""A relay rests for so many times as long as it was at work, up to so many seconds: the busier the
+machine, the larger the batches."""
 LOOK_S = 0.2
 """How often a relay looks whether it still leads. Two at work send each event in order, twice."""
 
@@ -74,7 +74,7 @@ class Relay:
                     case 0:
                         await self._wake.wait(self._poll_s)
                     case sent if sent < BATCH:
-                        await self._stopping.wait(min(clock() - begun_s, REST_S_MAX))
+                        await self._stopping.wait(min(REST_TIMES * (clock() - begun_s), REST_S_MAX))
         finally:
             await producer.close()
 
