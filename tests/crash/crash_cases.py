@@ -30,6 +30,8 @@ FIRES_S = 4.0
 TOOL_S = 40.0
 CONVERGES_S = 40.0
 AGAIN_S = 0.5
+FAILURES = 8
+"""So many make one delivery fail for good, though it comes in a batch of up to 32 with others."""
 LOOK_S = 0.05
 PARKED_TOPIC: Mapping[str, str] = {
     "capture": "orders",
@@ -281,12 +283,15 @@ class _Run:
                     label=f"{row.service}/consumer.apply orders",
                     moment="before",
                     act="surprise",
-                    times=5,
+                    times=FAILURES,
                 )
-                await self._system.arm(self._system.lives[row.service], [failing])
+                life = self._system.lives[row.service]
+                await self._system.arm(life, [failing])
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._story())
-                    for key in await self._parked(row.service):
+                    keys = await self._parked(row.service)
+                    await self._system.arm(life, ())
+                    for key in keys:
                         await self._use(row.service, row.tool, key, () if self._fired() else arms)
                     while left := await self._parked_now(row.service):
                         for key in left:

@@ -83,11 +83,12 @@ async def run(
     try:
         await system.begin()
         await auditor.open()
+        # First: they go through everything that there is, and that is little now.
+        await lane([case for case in wanted if case.row.alone])
         async with asyncio.TaskGroup() as group:
             for service in SERVICES:
                 beside = [c for c in wanted if c.row.service == service and not c.row.alone]
                 group.create_task(lane(beside))
-        await lane([case for case in wanted if case.row.alone])
 
         async def look() -> Sequence[Finding]:
             clients = [posted for shop in runner.shops for posted in shop.clients]

@@ -144,7 +144,9 @@ class Shop:
         await self.ask("inventory", "POST", "/v1/stock/receipts", body, step=f"receipt {sku}")
         return sku
 
-    async def place(self, token: str = APPROVE, *, at: str = "capture") -> str:
+    async def place(
+        self, token: str = APPROVE, *, at: str = "capture", name: str = "A. Buyer"
+    ) -> str:
         """An order of a SKU of its own."""
         sku = await self.stock()
         path = "/v1/orders"
@@ -155,7 +157,7 @@ class Shop:
             "currency": "GBP",
             "customer": {"ref": self.name, "email": "buyer@example.com", "phone": "+442079460000"},
             "shipping_address": {
-                "name": "A. Buyer",
+                "name": name,
                 "line1": "1 High Street",
                 "city": "London",
                 "postal_code": "N1 9GU",
@@ -238,6 +240,13 @@ Story = Callable[[Shop], Awaitable[None]]
 
 async def bought(shop: Shop) -> None:
     await shop.place()
+    await shop.fulfil()
+    await shop.ended("completed")
+
+
+async def lost(shop: Shop) -> None:
+    """The carrier loses the parcel and finds it again without a word: only asking tells."""
+    await shop.place(name="LOST")
     await shop.fulfil()
     await shop.ended("completed")
 
@@ -343,6 +352,7 @@ STORIES: Mapping[str, Story] = {
     story.__name__: story
     for story in (
         bought,
+        lost,
         declined,
         cancelled,
         refunded,

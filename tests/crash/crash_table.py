@@ -99,7 +99,7 @@ def _jobs() -> Iterator[Row]:
         ("payment.expire", "held_too_long"),
         ("fulfillment.miss", "late"),
         ("fulfillment.label", "bought"),
-        ("fulfillment.track", "bought"),
+        ("fulfillment.track", "lost"),
         ("notification.send", "bought"),
     ):
         service = kind.partition(".")[0]
