@@ -15,7 +15,7 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.adapters.memory.store import MemoryStore
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer, due
+from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer, because_of
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob, Job, StoreUnavailable
 from waybill_runtime.testing.world import EPOCH, World, simulate
@@ -48,7 +48,7 @@ def saying(words: Callable[[ClaimedJob], str]) -> Timer:
     """A timer that says a word for each job."""
 
     async def timer(work: Work, fired: Sequence[ClaimedJob]) -> None:
-        await work.run([(say(words(job)), due(job, "test")) for job in fired])
+        await work.run([(say(words(job)), because_of(job, "test")) for job in fired])
 
     return timer
 

@@ -8,7 +8,7 @@ from waybill_events.envelope import StreamId
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer, due
+from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer, because_of
 from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.testing.world import EPOCH, World, simulate
 from waybill_runtime.work import Work
@@ -93,7 +93,7 @@ def test_timers_fire_in_their_tenants_and_those_of_one_together() -> None:
 
     async def timer(work: Work, fired: Sequence[ClaimedJob]) -> None:
         batches.append((work.tenant, [job.id for job in fired]))
-        await work.run([(say(job.id), due(job, "test")) for job in fired])
+        await work.run([(say(job.id), because_of(job, "test")) for job in fired])
 
     running(mixed("timer"), said_apart, timers={"timer": timer})
     assert batches == [("north", ["j1", "j3"]), ("south", ["j2", "j4"])]

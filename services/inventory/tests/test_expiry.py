@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from inventory import service
+from inventory import due, timers
 from inventory.decider import commands, stock
 from inventory.service import RESERVATION, STOCK, Request, Reservations
 from waybill_events import capture
@@ -76,16 +76,16 @@ async def said(on: Infrastructure, category: str) -> list[tuple[str, str]]:
 async def expire(on: Infrastructure, books: Reservations, job: ClaimedJob) -> None:
     async with on.store.transaction() as transaction:
         work = Work(transaction, now=on.store.now(), ids=on.ids, tenant=job.tenant)
-        await books.expire(work, [job])
+        await timers.expiring(books)(work, [job])
         await work.flush()
 
 
 def as_before(order_id: str) -> Job:
     """As an earlier release wrote it: the payload named the tenant, the row did not."""
     return Job(
-        id=f"{service.EXPIRE}:{StreamId('default', RESERVATION.category, order_id)}",
+        id=f"{due.EXPIRE}:{StreamId('default', RESERVATION.category, order_id)}",
         tenant="default",
-        kind=service.EXPIRE,
+        kind=due.EXPIRE,
         due_at=EPOCH + timedelta(seconds=60),
         payload=f'{{"tenant": "default", "order_id": "{order_id}"}}',
     )
@@ -108,7 +108,7 @@ def test_holds_that_end_together_are_let_go_in_one_transaction_in_their_tenants(
         on.store.on_commit(noted)
         runner = JobRunner(
             service="inventory",
-            timers={service.EXPIRE: books.expire},
+            timers={due.EXPIRE: timers.expiring(books)},
             effects={},
             store=on.store,
             ids=on.ids,
@@ -128,7 +128,7 @@ def test_holds_that_end_together_are_let_go_in_one_transaction_in_their_tenants(
         released = [name for name, type_ in await said(on, STOCK.category) if "released" in type_]
         assert released == ["default/stock/A", "other/stock/A"]
         async with on.store.reading() as reading:
-            assert await reading.jobs.next_due_s([service.EXPIRE]) is None
+            assert await reading.jobs.next_due_s([due.EXPIRE]) is None
 
     simulate(1, main())
 
@@ -140,10 +140,10 @@ def test_an_early_sweep_comes_back_and_a_late_one_changes_nothing() -> None:
         await hold(on, books, "default", ord_x=6)
         await asyncio.sleep(1_000)
         async with on.store.transaction() as transaction:
-            (job,) = await transaction.jobs.claim([service.EXPIRE], limit=9, lease_s=30.0)
+            (job,) = await transaction.jobs.claim([due.EXPIRE], limit=9, lease_s=30.0)
         await expire(on, books, replace(job, now=EPOCH))
         async with on.store.reading() as reading:
-            assert await reading.jobs.next_due_s([service.EXPIRE]) == 60.0
+            assert await reading.jobs.next_due_s([due.EXPIRE]) == 60.0
         async with on.store.transaction() as transaction:
             work = Work(transaction, now=on.store.now(), ids=on.ids)
             confirm = Request(order_id="ord_x", command=commands.Confirm(), cause=WHY)

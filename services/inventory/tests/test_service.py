@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 
-from inventory import service
+from inventory import due, timers
 from inventory.decider import stock
 from inventory.service import STOCK, Reservations
 from waybill_events import capture, codec, fulfillment, inventory
@@ -169,7 +169,7 @@ class Books:
     async def run_jobs(self, seconds: float) -> None:
         runner = JobRunner(
             service="inventory",
-            timers={service.EXPIRE: self.reservations.expire},
+            timers={due.EXPIRE: timers.expiring(self.reservations)},
             effects={},
             store=self.on.store,
             ids=self.on.ids,

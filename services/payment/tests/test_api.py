@@ -8,8 +8,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from payment import bootstrap, service
+from payment import bootstrap, due
 from payment.adapters.gateway_memory import MemoryGateway
+from payment.effects import Caller
 from payment.service import PAYMENT
 from payment.settings import Settings
 from waybill_events.event import LineQuantity
@@ -61,16 +62,15 @@ class Rig:
 
     async def due(self) -> list[ClaimedJob]:
         """Claim what is due now, as a worker would: nobody else can for the lease's time."""
-        kinds = service.effects(self.gateway, self.on.ids).keys()
         async with self.on.store.transaction() as transaction:
-            return list(await transaction.jobs.claim(kinds, limit=10, lease_s=30))
+            return list(await transaction.jobs.claim(due.CALLS, limit=10, lease_s=30))
 
     async def work_off(self) -> None:
         """Make every call that is due, until none is."""
-        effects = service.effects(self.gateway, self.on.ids)
+        caller = Caller(self.gateway, self.on.ids)
         while jobs := await self.due():
             for job in jobs:
-                outcome: Outcome = await effects[job.kind](job)
+                outcome: Outcome = await caller.call(job)
                 async with self.on.store.transaction() as transaction:
                     work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
                     await work.run([(intent, CAUSE) for intent in outcome.intents])
@@ -243,7 +243,7 @@ async def test_staff_without_the_scope_see_nothing(rig: Rig) -> None:
 async def test_a_callback_has_its_call_looked_up_at_once(rig: Rig) -> None:
     await rig.decide(commands.Initiate(payment=INITIATED), commands.Authorize())
     (held,) = await rig.due()  # a worker waits for an answer that does not come
-    await service.effects(rig.gateway, rig.on.ids)[held.kind](held)
+    await Caller(rig.gateway, rig.on.ids).call(held)
     assert await rig.due() == []
 
     assert (await rig.call_back()).status_code == 204

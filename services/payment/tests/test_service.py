@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from payment import service
+from payment import due, service, timers
 from payment.adapters.gateway_memory import Lie, MemoryGateway
+from payment.effects import Caller
 from waybill_events import capture, codec, fulfillment
 from waybill_events.envelope import Recorded, StreamId
 from waybill_events.event import Event, LineQuantity
@@ -96,8 +97,8 @@ class Payments:
     async def run_for(self, seconds: float) -> None:
         runner = JobRunner(
             service="payment",
-            timers={service.EXPIRE: service.expire},
-            effects=service.effects(self.gateway, self.on.ids),
+            timers={due.EXPIRE: timers.expire},
+            effects=dict.fromkeys(due.CALLS, Caller(self.gateway, self.on.ids).call),
             store=self.on.store,
             ids=self.on.ids,
             stopping=self.on.stopping,
