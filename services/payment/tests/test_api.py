@@ -15,20 +15,18 @@ from payment.service import PAYMENT
 from payment.settings import Settings
 from waybill_events.event import LineQuantity
 from waybill_events.payment import PaymentInitiated, PricedLine
-from waybill_runtime.decider import Intent
 from waybill_runtime.http import auth, signatures
-from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome
 from waybill_runtime.service import Service
 from waybill_runtime.stored import ClaimedJob
+from waybill_runtime.testing.asking import PEPPER, asking
+from waybill_runtime.testing.working import CAUSE, decide, working
 from waybill_runtime.testing.world import World
-from waybill_runtime.work import Cause, Work
 
 from payment.decider import commands  # isort: skip
 
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
-CAUSE = Cause(causation_id="test", actor="system:test")
 KEY = "ord_x:authorize:1"
 
 INITIATED = PaymentInitiated(
@@ -55,10 +53,7 @@ class Rig:
     http: httpx.AsyncClient
 
     async def decide(self, *given: commands.Command) -> None:
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            await work.run([(Intent(PAYMENT, "ord_x", command), CAUSE) for command in given])
-            await work.flush()
+        await decide(self.on, PAYMENT, "ord_x", *given)
 
     async def due(self) -> list[ClaimedJob]:
         """Claim what is due now, as a worker would: nobody else can for the lease's time."""
@@ -71,11 +66,9 @@ class Rig:
         while jobs := await self.due():
             for job in jobs:
                 outcome: Outcome = await caller.call(job)
-                async with self.on.store.transaction() as transaction:
-                    work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
+                async with working(self.on) as work:
                     await work.run([(intent, CAUSE) for intent in outcome.intents])
-                    await transaction.jobs.finish([job.token])
-                    await work.flush()
+                    await work.transaction.jobs.finish([job.token])
 
     async def captured(self) -> None:
         await self.decide(commands.Initiate(payment=INITIATED), commands.Authorize())
@@ -102,20 +95,13 @@ async def rig() -> AsyncIterator[Rig]:
     gateway = MemoryGateway(on.clock)
     settings = Settings(
         database_url=SecretStr("unused"),
-        key_pepper=SecretStr("pepper"),
+        key_pepper=SecretStr(PEPPER),
         gateway_url="http://gateway.test",
         gateway_api_key=SecretStr("key"),
         gateway_webhook_secret=SecretStr(SECRET),
     )
-    ring = KeyRing(on.store, on.clock, "pepper")
-    key = auth.new_key()
-    await ring.add(key, name="staff", scopes=auth.ROLES["operator"])
-    app = Service(bootstrap.assemble(settings, on, gateway), on).app(ring)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://payment.test",
-        headers={"Authorization": f"Bearer {key}"},
-    ) as http:
+    service = Service(bootstrap.assemble(settings, on, gateway), on)
+    async with asking(service, auth.ROLES["operator"], name="staff") as http:
         yield Rig(on, gateway, http)
 
 
