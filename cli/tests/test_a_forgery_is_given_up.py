@@ -94,15 +94,7 @@ class Shop:
 
     def unparking(self, name: str) -> Unparking:
         on = self.running.world.infrastructure(name, "operator")
-        service = self.running.nodes[name].service
-        return Unparking(
-            name,
-            handles=service.handles,
-            handler=service.handler,
-            store=on.store,
-            ids=on.ids,
-            strict=service.blueprint.strict,
-        )
+        return self.running.nodes[name].service.unparking(on)
 
     async def audit(self) -> dict[str, Finding]:
         await asyncio.sleep(60)

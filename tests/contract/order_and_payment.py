@@ -25,6 +25,7 @@ from waybill_events import capture, fulfillment, inventory
 from waybill_events.catalogue import CATALOGUE
 from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity, Shortage
+from waybill_runtime.testing import orders as examples
 from waybill_runtime.testing.world import EPOCH, recorded
 
 LATER = EPOCH + timedelta(days=7)
@@ -284,25 +285,7 @@ class Shop:
 
 def placed(lines: Sequence[tuple[int, int]], shipping_minor: int) -> capture.OrderPlaced:
     """An order of these quantities and prices, which may come in part."""
-    return capture.OrderPlaced(
-        order_id="ord_x",
-        external_ref=None,
-        channel="web",
-        currency="GBP",
-        customer_ref=None,
-        recipient_ref="rcp_x",
-        country_code="GB",
-        locale="en",
-        lines=tuple(
-            capture.OrderLine(
-                line_id=f"ln_{number}", sku="A", name="A", quantity=n, unit_price_minor=price
-            )
-            for number, (n, price) in enumerate(lines, start=1)
-        ),
-        shipping=capture.ShippingChoice(option="standard", price_minor=shipping_minor),
-        payment=capture.PaymentChoice(method="card", token="tok"),
-        total_minor=sum(n * price for n, price in lines) + shipping_minor,
-        allow_partial=True,
-        tracking_token_hash="hash",
-        expires_at=LATER,
+    of_each = [examples.line(at, n, price_minor) for at, (n, price_minor) in enumerate(lines, 1)]
+    return examples.placed(
+        *of_each, shipping_minor=shipping_minor, allow_partial=True, expires_at=LATER
     )

@@ -86,6 +86,7 @@ PYTHON: Mapping[str, tuple[str, set[str]]] = {
     "cli/src/waybill/audit/outside.py": ("OURS", {"supervisor"}),
     "cli/src/waybill/audit/gather.py": ("READ_ORDER", set()),
     "libs/events/src/waybill_events/catalogue.py": ("SUBSCRIPTIONS", set()),
+    "tests/contract/test_rooms.py": ("ROOMS_MORE", set()),
     "tests/crash/crash_cases.py": ("PARKED_TOPIC", set()),
     "tests/crash/crash_roots.py": ("COMPOSE", set()),
 }

@@ -13,8 +13,9 @@ import fulfillment.service
 import inventory.service
 import notification.service
 import payment.service
-from fulfillment import deadlines
-from fulfillment.labels import Labels
+from fulfillment import due
+from fulfillment.effects.labels import Labels
+from notification.effects import Sender
 from waybill_events import notification as notified
 from waybill_events.catalogue import CATALOGUE
 from waybill_events.event import Event
@@ -24,7 +25,7 @@ from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
 
 ROOT = Path(__file__).parents[2]
-WITHIN = deadlines.Deadlines(
+WITHIN = due.Deadlines(
     accept_s=1, pick_s=1, pack_s=1, ship_s=1, deliver_s=1, label_grace_s=1, track_s=1
 )
 DECIDERS: Mapping[str, Any] = {
@@ -35,9 +36,9 @@ DECIDERS: Mapping[str, Any] = {
     "payment.void": payment.service.PAYMENT,
     "payment.refund": payment.service.PAYMENT,
     "payment.expire": payment.service.PAYMENT,
-    deadlines.MISS: fulfillment.service.rules(WITHIN),
-    deadlines.LABEL: fulfillment.service.rules(WITHIN),
-    deadlines.TRACK: fulfillment.service.rules(WITHIN),
+    due.MISS: fulfillment.service.rules(WITHIN),
+    due.LABEL: fulfillment.service.rules(WITHIN),
+    due.TRACK: fulfillment.service.rules(WITHIN),
     "notification.send": notification.service.MESSAGE,
 }
 
@@ -93,7 +94,7 @@ def test_a_label_is_bought_for_the_order_of_the_jobs_tenant(
         nobody = cast(Any, None)
         labels = Labels(on, fulfillment.service.rules(WITHIN), nobody, nobody)
         payload = json.dumps({"order_id": "ord_x", "fulfillment_order_id": "ffo_x-1"})
-        assert (await labels.finish(claimed(deadlines.LABEL, payload))).intents == ()
+        assert (await labels.finish(claimed(due.LABEL, payload))).intents == ()
 
     real = MemoryStreams.load
     monkeypatch.setattr(MemoryStreams, "load", load)
@@ -112,7 +113,7 @@ def test_a_message_is_written_from_what_the_jobs_tenant_knows(
 
     async def main() -> None:
         on = World().infrastructure("notification")
-        sender = notification.service.Sender(on, cast(Any, None), {})
+        sender = Sender(on, cast(Any, None), {})
         (told, *_) = [e for e in examples("notifications") if _is_decided(e)]
         assert (await sender.send(claimed("notification.send", told.model_dump_json()))).again_s
 

@@ -3,22 +3,15 @@
 import ast
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from house import ROOT, Rule, code, imports, plant, texts
 
-ROOT = Path(__file__).parents[2]
-CODE = ("libs", "services", "sandboxes", "cli", "tests", "bench")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 BANNED_MODULES = {"utils", "util", "common", "helpers", "helper", "manager", "base"}
-ROOMS = (
-    *("__main__", "bootstrap", "settings", "api", "bodies"),
-    *("service", "reactor", "views", "decider"),
-)
-ROOMS_LESS = {"tracking": {"reactor", "decider"}}  # it decides nothing: projections only
-CARD = ("Decides", "Listens", "Publishes", "Stores", "Runs", "When it hurts")
 RULES_MAY_IMPORT = {"dataclasses", "collections.abc", "datetime", "itertools", "typing"}
 PURE_ROOMS = ("decider", "addresses")
 LOOSE_TASKS_ALLOWED = ("libs/runtime/", "cli/src/waybill/simulation/")
@@ -36,56 +29,6 @@ REGISTRIES = re.compile(
     r"\b(pypi\.(org|python)|files\.pythonhosted|registry\.npmjs|repo1?\.maven\.(org|apache)"
     r"|registry-1\.docker|proxy\.golang|static\.crates)\b"
 )
-
-Rule = Callable[[Path], Iterator[str]]
-
-
-def tracked(root: Path) -> list[Path]:
-    """The files of a repository as git knows them; of a folder without git, all."""
-    if not (root / ".git").exists():
-        return sorted(path for path in root.rglob("*") if path.is_file())
-    listed = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "-z"], capture_output=True, check=True, timeout=60
-    )
-    paths = [root / name for name in listed.stdout.decode().split("\0") if name]
-    return [path for path in paths if path.is_file()]
-
-
-def code(root: Path) -> Iterator[tuple[str, ast.Module, list[str]]]:
-    """Every Python file of ours: its path in the repository, its tree, its lines."""
-    for path in tracked(root):
-        name = path.relative_to(root).as_posix()
-        if path.suffix == ".py" and name.split("/")[0] in CODE:
-            text = path.read_text(encoding="utf-8")
-            yield name, ast.parse(text), text.splitlines()
-
-
-def texts(root: Path) -> Iterator[tuple[str, int, str]]:
-    """Every line of every text file."""
-    for path in tracked(root):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            continue
-        name = path.relative_to(root).as_posix()
-        for number, line in enumerate(text.splitlines(), 1):
-            yield name, number, line
-
-
-def services(root: Path) -> Iterator[tuple[str, Path]]:
-    """Each service by name, and its package."""
-    for path in sorted(root.glob("services/*/pyproject.toml")):
-        service = path.parent.name
-        yield service, path.parent / "src" / service
-
-
-def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Each module imported; `from a import b` counts as `a.b`, for b may be a module."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
 def files_are_short(root: Path) -> Iterator[str]:
@@ -120,30 +63,6 @@ def rules_import_only_what_is_pure(root: Path) -> Iterator[str]:
         for line, module in imports(tree):
             if not any(module == each or module.startswith(f"{each}.") for each in allowed):
                 yield f"{name}:{line}: a rule may not import {module}"
-
-
-def services_have_the_same_rooms(root: Path) -> Iterator[str]:
-    for service, package in services(root):
-        for room in ROOMS:
-            there = (package / f"{room}.py").exists() or (package / room).is_dir()
-            if not there and room not in ROOMS_LESS.get(service, ()):
-                yield f"{service} has no room {room}"
-
-
-def services_have_the_same_card(root: Path) -> Iterator[str]:
-    for service, package in services(root):
-        card = package.parents[1] / "README.md"
-        text = card.read_text(encoding="utf-8") if card.exists() else ""
-        headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-        if headings != list(CARD):
-            yield f"services/{service}/README.md has the headings {headings}, not {list(CARD)}"
-
-
-def services_can_be_shipped(root: Path) -> Iterator[str]:
-    for service, _ in services(root):
-        for needed in (f"services/{service}/Dockerfile", f"deploy/k8s/base/{service}"):
-            if not (root / needed).exists():
-                yield f"{needed} is missing"
 
 
 def reminders_have_an_issue(root: Path) -> Iterator[str]:
@@ -276,9 +195,6 @@ RULES: tuple[Rule, ...] = (
     functions_are_short,
     modules_are_named_for_what_they_hold,
     rules_import_only_what_is_pure,
-    services_have_the_same_rooms,
-    services_have_the_same_card,
-    services_can_be_shipped,
     reminders_have_an_issue,
     no_path_of_one_machine,
     no_registry_is_named,
@@ -298,28 +214,15 @@ CATCH_ALL = "try:\n    x = 1\nexcept Exception:{}\n    x = 2\n"
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A small repository in which every rule is kept."""
-    plant(tmp_path, "services/capture/pyproject.toml", "")
-    plant(tmp_path, f"{CAPTURE}/__init__.py", "")
-    for room in ROOMS:
-        plant(tmp_path, f"{CAPTURE}/{room}.py", "")
     plant(
         tmp_path, DECIDER, "from capture.decider import state\nfrom waybill_events import capture\n"
     )
-    plant(tmp_path, "services/capture/README.md", "\n".join(f"## {heading}" for heading in CARD))
-    plant(tmp_path, "services/capture/Dockerfile", "FROM scratch\n")
-    plant(tmp_path, "deploy/k8s/base/capture/api.yaml", "{}\n")
     plant(tmp_path, ADR, "# 0001. Decisions are recorded\n")
     plant(tmp_path, "cli/x.py", CATCH_ALL.format("  # whatever a plug-in throws"))
     plant(tmp_path, "cli/z.py", CATCH_ALL.format("") + "    raise\n")
     plant(tmp_path, "cli/y.py", "async def f(group):\n    group.create_task(g())\n")
     plant(tmp_path, "notes.md", "TO" + "DO (#12): see ~/work/ and /workspace/\n")
     return tmp_path
-
-
-def plant(root: Path, name: str, text: str) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -344,10 +247,6 @@ def test_a_tidy_tree_keeps_the_rule(rule: Rule, tree: Path) -> None:
         (rules_import_only_what_is_pure, DECIDER, "from waybill_runtime.decider import Intent\n"),
         (rules_import_only_what_is_pure, DECIDER, "from capture import service\n"),
         (rules_import_only_what_is_pure, f"{CAPTURE}/decider/x.py", "import random\n"),
-        (services_have_the_same_rooms, "services/returns/pyproject.toml", ""),
-        (services_have_the_same_card, "services/capture/README.md", "## Decides\n"),
-        (services_have_the_same_card, "services/returns/pyproject.toml", ""),
-        (services_can_be_shipped, "services/returns/pyproject.toml", ""),
         (reminders_have_an_issue, "notes.md", "FIX" + "ME soon\n"),
         (no_path_of_one_machine, "notes.md", "see /ro" + "ot/notes\n"),
         (no_registry_is_named, "notes.md", "https://py" + "pi.org/simple\n"),

@@ -12,7 +12,7 @@ import inventory.service
 import notification.service
 import payment.service
 from crash_system import System
-from fulfillment.deadlines import Deadlines
+from fulfillment.due import Deadlines
 from waybill_events import codec
 from waybill_events.envelope import Recorded, StreamId
 from waybill_runtime.adapters.postgres.bus_codec import unpack

@@ -97,7 +97,7 @@ def _jobs() -> Iterator[Row]:
         ("payment.void", "cancelled"),
         ("payment.refund", "refunded"),
         ("payment.expire", "held_too_long"),
-        ("fulfillment.miss", "late"),
+        ("fulfillment.deadline", "late"),
         ("fulfillment.label", "bought"),
         ("fulfillment.track", "lost"),
         ("notification.send", "bought"),

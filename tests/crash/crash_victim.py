@@ -218,15 +218,7 @@ async def _rebuild(told: Told, on: Infrastructure) -> None:
 
 
 async def _unpark(told: Told, on: Infrastructure) -> None:
-    service = Service(COMPOSE[told.service](told, on, _UNARMED), on)
-    unparking = Unparking(
-        told.service,
-        handles=service.handles,
-        handler=service.handler,
-        store=on.store,
-        ids=on.ids,
-        strict=service.blueprint.strict,
-    )
+    unparking = Service(COMPOSE[told.service](told, on, _UNARMED), on).unparking()
     try:
         if told.role == "retry":
             retried = await unparking.retry(told.subject)

@@ -12,6 +12,7 @@ import pytest
 
 from crash_run import CASES, POINTS
 from crash_table import ROWS, cases
+from waybill.simulation.system import compose_here
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME = ROOT / "libs/runtime/src/waybill_runtime"
@@ -130,6 +131,18 @@ def test_each_use_of_a_port_in_a_service_has_a_case(service: str) -> None:
     sites = {row.site for row in ROWS if row.service == service}
     assert (uses(folder) | commands(folder)) - sites == set()
     assert effects(folder) - {site.rpartition(".")[2] for site in sites} == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_kind_of_job_dies_when_it_is_claimed_and_when_it_is_recorded(service: str) -> None:
+    blueprint = compose_here(service)
+    for site in ("jobs.claim", "jobs.record"):
+        kinds = {
+            row.label.rpartition(" ")[2]
+            for row in ROWS
+            if row.label.startswith(f"{service}/{site} ")
+        }
+        assert kinds == {*blueprint.timers, *blueprint.effects}
 
 
 @pytest.mark.parametrize("service", ["fulfillment", "notification"])

@@ -14,15 +14,7 @@ from waybill_runtime.unpark import Unparking
 async def unparking(system: System, name: str, on: Infrastructure) -> AsyncIterator[Unparking]:
     """`on` is the service's infrastructure; the caller opened it, and closes it."""
     blueprint = registry.compose(name, system, on)
-    service = Service(blueprint, on)
     try:
-        yield Unparking(
-            name,
-            handles=service.handles,
-            handler=service.handler,
-            store=on.store,
-            ids=on.ids,
-            strict=blueprint.strict,
-        )
+        yield Service(blueprint, on).unparking()
     finally:
         await blueprint.close()

@@ -15,9 +15,10 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.adapters.memory.store import MemoryStore
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer, due
+from waybill_runtime.jobs import Outcome, Timer, because_of
 from waybill_runtime.store import Transaction
 from waybill_runtime.stored import ClaimedJob, Job, StoreUnavailable
+from waybill_runtime.testing.working import run_jobs
 from waybill_runtime.testing.world import EPOCH, World, simulate
 from waybill_runtime.work import Work
 
@@ -48,7 +49,7 @@ def saying(words: Callable[[ClaimedJob], str]) -> Timer:
     """A timer that says a word for each job."""
 
     async def timer(work: Work, fired: Sequence[ClaimedJob]) -> None:
-        await work.run([(say(words(job)), due(job, "test")) for job in fired])
+        await work.run([(say(words(job)), because_of(job, "test")) for job in fired])
 
     return timer
 
@@ -64,31 +65,6 @@ async def words(on: Infrastructure) -> list[str]:
     return [event.data.split('"channel":"')[1].split('"')[0] for event in stream.events]
 
 
-async def run(
-    on: Infrastructure,
-    jobs: Sequence[Job],
-    seconds: float,
-    *,
-    timers: dict[str, Timer] | None = None,
-    effects: dict[str, Effect] | None = None,
-) -> None:
-    """Schedule the jobs, run a runner for so many seconds, and let it end."""
-    async with on.store.transaction() as transaction:
-        await transaction.jobs.schedule(jobs)
-    runner = JobRunner(
-        service="test",
-        timers=timers or {},
-        effects=effects or {},
-        store=on.store,
-        ids=on.ids,
-        stopping=on.stopping,
-    )
-    async with asyncio.TaskGroup() as group:
-        group.create_task(runner.run())
-        await asyncio.sleep(seconds)
-        on.stopping.set()
-
-
 def test_a_timer_fires_when_it_is_due_and_not_before() -> None:
     async def main() -> None:
         fired: list[float] = []
@@ -98,7 +74,7 @@ def test_a_timer_fires_when_it_is_due_and_not_before() -> None:
             return "late"
 
         on = World().infrastructure("db")
-        await run(on, [job("t", "timer", in_s=30)], 60, timers={"timer": saying(word)})
+        await run_jobs(on, 60, [job("t", "timer", in_s=30)], timers={"timer": saying(word)})
         assert len(fired) == 1
         assert 30 <= fired[0] < 31
         assert await words(on) == ["late"]
@@ -117,7 +93,7 @@ def test_an_effect_that_comes_back_is_repeated_until_it_is_done() -> None:
             return Outcome([say("done")])
 
         on = World().infrastructure("db")
-        await run(on, [job("e")], 30, effects={"call": effect})
+        await run_jobs(on, 30, [job("e")], effects={"call": effect})
         assert attempts == [1, 2, 3]
         assert await words(on) == ["unknown", "done"]
 
@@ -135,7 +111,7 @@ def test_an_effect_that_raises_is_tried_again() -> None:
             return Outcome([say("done")])
 
         on = World().infrastructure("db")
-        await run(on, [job("e", "dead_line")], 30, effects={"dead_line": effect})
+        await run_jobs(on, 30, [job("e", "dead_line")], effects={"dead_line": effect})
         assert await words(on) == ["done"]
         ended = {outcome: counted("dead_line", outcome) for outcome in ("failed", "again", "done")}
         assert ended == {"failed": 1, "again": 0, "done": 1}
@@ -150,7 +126,7 @@ def test_an_outcome_whose_payload_nobody_can_read_is_recorded_all_the_same() -> 
 
         on = World().infrastructure("db")
         jobs = [job("e", "unreadable", payload="{")]
-        await run(on, jobs, 30, effects={"unreadable": effect})
+        await run_jobs(on, 30, jobs, effects={"unreadable": effect})
         ended = {outcome: counted("unreadable", outcome) for outcome in ("failed", "again", "done")}
         assert ended == {"failed": 0, "again": 1, "done": 1}
 
@@ -168,7 +144,7 @@ def test_a_slow_effect_does_not_hold_up_the_others() -> None:
 
         on = World().infrastructure("db")
         jobs = [job(name) for name in ("slow", "a", "b")]
-        await run(on, jobs, 30, effects={"call": effect})
+        await run_jobs(on, 30, jobs, effects={"call": effect})
         assert sorted(name for name, at in done if at < 1) == ["a", "b"]
         assert {name for name, _ in done} == {"slow", "a", "b"}
 
@@ -187,7 +163,7 @@ def test_the_job_of_a_killed_process_is_taken_up_by_another() -> None:
         async def effect(job: ClaimedJob) -> Outcome:
             return Outcome([say(f"attempt {job.attempt}")])
 
-        await run(alive, [], 60, effects={"call": effect})
+        await run_jobs(alive, 60, effects={"call": effect})
         assert await words(alive) == ["attempt 2"]
 
     simulate(1, main())
@@ -200,7 +176,7 @@ def test_stopping_waits_for_calls_under_way_and_records_them() -> None:
             return Outcome([say("finished")])
 
         on = World().infrastructure("db")
-        await run(on, [job("e")], 1, effects={"call": effect})
+        await run_jobs(on, 1, [job("e")], effects={"call": effect})
         assert await words(on) == ["finished"]
 
     simulate(1, main())
@@ -234,7 +210,7 @@ def test_a_store_out_of_reach_for_a_moment_does_not_end_calls_under_way() -> Non
         world, away = World(), _Breaks(StoreUnavailable("no connection is free"), 1, 3)
         on = world.infrastructure("db")
         on = replace(on, store=MemoryStore(world.database("db"), away))
-        await run(on, [job("e")], 20, effects={"call": effect})
+        await run_jobs(on, 20, [job("e")], effects={"call": effect})
         assert away.times > 0
         assert attempts == [1]
         assert await words(on) == ["finished"]
@@ -268,10 +244,10 @@ def test_one_bad_timer_stops_neither_the_others_nor_an_effect_under_way() -> Non
         jobs = [job(name, "poisoned_timer", in_s=2) for name in ("broken", "poison")]
         jobs += [job(name, "timer", in_s=2) for name in ("a", "z")]
         jobs += [job("e")]
-        await run(
+        await run_jobs(
             on,
-            jobs,
             15,
+            jobs,
             timers={"timer": saying(word), "poisoned_timer": saying(word)},
             effects={"call": effect},
         )
@@ -298,7 +274,7 @@ def test_an_outcome_that_cannot_be_recorded_takes_no_other_outcome_with_it() -> 
 
         on = World().infrastructure("db")
         jobs = [job(name, "poisoned_call") for name in "abc"]
-        await run(on, jobs, 10, effects={"poisoned_call": effect})
+        await run_jobs(on, 10, jobs, effects={"poisoned_call": effect})
         said = await words(on)
         assert (sorted(said), said[-1]) == (["a", "b", "c"], "b")
         assert sorted(attempts) == ["a1", "b1", "b2", "b3", "c1"]
@@ -320,7 +296,7 @@ def test_a_surprise_while_taking_up_jobs_does_not_end_calls_under_way() -> None:
         world, failing = World(), _Breaks(RuntimeError("nobody has seen this before"), 1, 3)
         on = world.infrastructure("db")
         on = replace(on, store=MemoryStore(world.database("db"), failing))
-        await run(on, [job("e")], 20, effects={"call": effect})
+        await run_jobs(on, 20, [job("e")], effects={"call": effect})
         assert 0 < failing.times < 10
         assert attempts == [1]
         assert await words(on) == ["finished"]
@@ -341,7 +317,7 @@ def test_an_effect_that_comes_back_with_a_reason_is_logged_and_a_plain_poll_is_n
             job("e", payload=told),
             job("poll"),
         ]
-        await run(on, jobs, 30, effects={"call": effect})
+        await run_jobs(on, 30, jobs, effects={"call": effect})
 
     with capture_logs() as lines:
         simulate(1, main())
@@ -379,7 +355,7 @@ def test_timers_and_effects_are_claimed_together_and_an_end_claims_nothing(
 
         timers = {"timer": saying(lambda _: "never")}
         jobs = [job(f"e{n}") for n in range(5)]
-        await run(on, jobs, 0.9, timers=timers, effects={"call": effect})
+        await run_jobs(on, 0.9, jobs, timers=timers, effects={"call": effect})
         assert len(await words(on)) == 5
         assert claims == 2
 

@@ -1,6 +1,5 @@
 """A job is decided in the tenant of what made it due, and timers that are due together as one."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -8,8 +7,9 @@ from waybill_events.envelope import StreamId
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Effect, JobRunner, Outcome, Timer, due
+from waybill_runtime.jobs import Effect, Outcome, Timer, because_of
 from waybill_runtime.stored import ClaimedJob, Job
+from waybill_runtime.testing.working import run_jobs
 from waybill_runtime.testing.world import EPOCH, World, simulate
 from waybill_runtime.work import Work
 
@@ -48,20 +48,7 @@ def running(
 
     async def main() -> None:
         on = World().infrastructure("db")
-        async with on.store.transaction() as transaction:
-            await transaction.jobs.schedule(jobs)
-        runner = JobRunner(
-            service="test",
-            timers=timers or {},
-            effects=effects or {},
-            store=on.store,
-            ids=on.ids,
-            stopping=on.stopping,
-        )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(runner.run())
-            await asyncio.sleep(60)
-            on.stopping.set()
+        await run_jobs(on, 60, jobs, timers=timers, effects=effects)
         await after(on)
         async with on.store.reading() as reading:
             assert await reading.jobs.next_due_s([job.kind for job in jobs]) is None
@@ -93,7 +80,7 @@ def test_timers_fire_in_their_tenants_and_those_of_one_together() -> None:
 
     async def timer(work: Work, fired: Sequence[ClaimedJob]) -> None:
         batches.append((work.tenant, [job.id for job in fired]))
-        await work.run([(say(job.id), due(job, "test")) for job in fired])
+        await work.run([(say(job.id), because_of(job, "test")) for job in fired])
 
     running(mixed("timer"), said_apart, timers={"timer": timer})
     assert batches == [("north", ["j1", "j3"]), ("south", ["j2", "j4"])]

@@ -16,12 +16,13 @@ from waybill_runtime.http import auth
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.service import Service
 from waybill_runtime.store import Transaction
+from waybill_runtime.testing.asking import PEPPER, asking
 from waybill_runtime.testing.postgres import Server, fresh_database, process, somebody_waits
-from waybill_runtime.work import Cause, Work
+from waybill_runtime.testing.working import CAUSE
+from waybill_runtime.work import Work
 
 pytestmark = pytest.mark.postgres
 
-CAUSE = Cause(causation_id="test", actor="system:test")
 
 ORDER = {
     "channel": "web",
@@ -62,19 +63,12 @@ async def on(dsn: str) -> AsyncIterator[Infrastructure]:
 async def http(on: Infrastructure) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
         database_url=SecretStr("unused"),
-        key_pepper=SecretStr("pepper"),
+        key_pepper=SecretStr(PEPPER),
         tracking_token_secret=SecretStr("secret"),
         public_tracking_url="https://track.example",
     )
-    ring = auth.KeyRing(on.store, on.clock, "pepper")
-    key = auth.new_key()
-    await ring.add(key, name="shop", scopes=auth.ROLES["storefront"])
-    app = Service(bootstrap.compose(settings, on), on).app(ring)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://capture.test",
-        headers={"Authorization": f"Bearer {key}"},
-    ) as client:
+    served = Service(bootstrap.compose(settings, on), on)
+    async with asking(served, auth.ROLES["storefront"], name="shop") as client:
         yield client
 
 

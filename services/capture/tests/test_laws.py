@@ -12,29 +12,15 @@ from capture.decider import commands
 from capture.decider.state import Confirmed, Ended
 from waybill_events import capture, codec
 from waybill_events.event import Allocation, Event, LineQuantity
+from waybill_runtime.testing import orders
 from waybill_runtime.testing.seeing import shown_and_read
 
 EXPIRES_AT = datetime(2030, 1, 1, tzinfo=UTC)
 LINES = (("ln_1", "A", 3), ("ln_2", "B", 2))
 
-PLACED = capture.OrderPlaced(
-    order_id="ord_x",
-    external_ref=None,
-    channel="web",
-    currency="GBP",
-    customer_ref=None,
-    recipient_ref="rcp_x",
-    country_code="GB",
-    locale="en",
-    lines=tuple(
-        capture.OrderLine(line_id=i, sku=sku, name=sku, quantity=q, unit_price_minor=100)
-        for i, sku, q in LINES
-    ),
-    shipping=capture.ShippingChoice(option="standard", price_minor=50),
-    payment=capture.PaymentChoice(method="card", token="tok"),
-    total_minor=550,
-    allow_partial=False,
-    tracking_token_hash="hash",
+PLACED = orders.placed(
+    *(orders.line(number, q, 100, sku=sku) for number, (_, sku, q) in enumerate(LINES, start=1)),
+    shipping_minor=50,
     expires_at=EXPIRES_AT,
 )
 

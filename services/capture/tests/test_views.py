@@ -1,32 +1,13 @@
 """What a storefront reads of an order's money."""
 
-from datetime import timedelta
-
 from capture import views
 from waybill_events import capture
 from waybill_events.event import Event
-from waybill_runtime.testing.world import EPOCH, recorded
+from waybill_runtime.testing import orders
+from waybill_runtime.testing.world import recorded
 
 ORDER = "ord_x"
-PLACED = capture.OrderPlaced(
-    order_id=ORDER,
-    external_ref=None,
-    channel="web",
-    currency="GBP",
-    customer_ref=None,
-    recipient_ref="rcp_x",
-    country_code="GB",
-    locale="en",
-    lines=(
-        capture.OrderLine(line_id="ln_1", sku="A", name="Cup", quantity=3, unit_price_minor=100),
-    ),
-    shipping=capture.ShippingChoice(option="standard", price_minor=895),
-    payment=capture.PaymentChoice(method="card", token="tok_approve"),
-    total_minor=1195,
-    allow_partial=False,
-    tracking_token_hash="h",
-    expires_at=EPOCH + timedelta(minutes=15),
-)
+PLACED = orders.placed(orders.line(1, 3, 100, name="Cup"), shipping_minor=895)
 
 
 def seen(*events: Event) -> views.OrderSeen:

@@ -10,11 +10,11 @@ from pydantic import SecretStr
 
 from capture import bodies, bootstrap
 from capture.settings import Settings
-from waybill_runtime.http.auth import ROLES, KeyRing
+from waybill_runtime.http.auth import ROLES
 from waybill_runtime.service import Service
+from waybill_runtime.testing.asking import PEPPER, asking
 from waybill_runtime.testing.world import World
 
-KEY = "wb_storefront_secret"
 ORDERS = "/v1/orders"
 RIGHT: dict[str, Any] = bodies.PlaceOrder.model_json_schema()["examples"][0]
 LINE: dict[str, Any] = RIGHT["lines"][0]
@@ -26,17 +26,12 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     on = World().infrastructure("capture")
     settings = Settings(
         database_url=SecretStr("unused"),
-        key_pepper=SecretStr("pepper"),
+        key_pepper=SecretStr(PEPPER),
         tracking_token_secret=SecretStr("secret"),
     )
-    ring = KeyRing(on.store, on.clock, "pepper")
-    await ring.add(KEY, name="shop", scopes=ROLES["storefront"])
-    app = Service(bootstrap.compose(settings, on), on).app(ring)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://capture.test",
-        headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": "k-1"},
-    ) as client:
+    service = Service(bootstrap.compose(settings, on), on)
+    async with asking(service, ROLES["storefront"], name="shop") as client:
+        client.headers["Idempotency-Key"] = "k-1"
         yield client
 
 

@@ -14,13 +14,13 @@ from waybill_runtime.adapters.memory.broker import MemoryBroker
 from waybill_runtime.adapters.memory.bus import MemoryBus
 from waybill_runtime.adapters.memory.store import MemoryDatabase, MemoryStore
 from waybill_runtime.clock import SystemClock
-from waybill_runtime.decider import Intent
 from waybill_runtime.http.auth import KeyRing, new_key
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.service import Service
-from waybill_runtime.work import Cause, Work
+from waybill_runtime.testing.asking import PEPPER, asking
+from waybill_runtime.testing.working import decide
 
 
 class Api:
@@ -49,11 +49,7 @@ class Api:
         move = StockMove(
             reservation_id="res_x", line_id="ln_1", location=location, quantity=quantity
         )
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            cause = Cause(causation_id="test", actor="system:test")
-            await work.run([(Intent(STOCK, sku, Move(sku=sku, kind="hold", moves=(move,))), cause)])
-            await work.flush()
+        await decide(self.on, STOCK, sku, Move(sku=sku, kind="hold", moves=(move,)))
 
 
 @pytest.fixture
@@ -66,17 +62,11 @@ async def api() -> AsyncIterator[Api]:
         RandomIds(clock),
         Stopping(),
     )
-    settings = Settings(database_url="postgresql://nowhere/x", key_pepper="p")
-    keys = KeyRing(on.store, clock, "p")
-    writer, reader = new_key(), new_key()
-    await keys.add(writer, name="writer", scopes={"stock:read", "stock:write"})
-    await keys.add(reader, name="reader", scopes={"stock:read"})
-    transport = httpx.ASGITransport(Service(compose(settings, on), on).app(keys))
-    async with httpx.AsyncClient(
-        transport=transport,
-        base_url="http://inventory",
-        headers={"Authorization": f"Bearer {writer}"},
-    ) as client:
+    settings = Settings(database_url="postgresql://nowhere/x", key_pepper=PEPPER)
+    reader = new_key()
+    await KeyRing(on.store, clock, PEPPER).add(reader, name="reader", scopes={"stock:read"})
+    service = Service(compose(settings, on), on)
+    async with asking(service, {"stock:read", "stock:write"}, name="writer") as client:
         yield Api(client, on, reader)
 
 

@@ -19,6 +19,7 @@ from waybill_runtime.clock import SystemClock
 from waybill_runtime.relay import message
 from waybill_runtime.service import Service
 from waybill_runtime.store import Transaction
+from waybill_runtime.testing import orders
 from waybill_runtime.testing.postgres import Server, fresh_database, process
 from waybill_runtime.testing.world import recorded
 from waybill_runtime.transact import transact
@@ -49,28 +50,8 @@ async def replicas(dsn: str) -> AsyncIterator[list[Service]]:
 
 
 def placed(order: str, *skus: str) -> capture.OrderPlaced:
-    return capture.OrderPlaced(
-        order_id=order,
-        external_ref=None,
-        channel="web",
-        currency="GBP",
-        customer_ref=None,
-        recipient_ref="rcp_x",
-        country_code="GB",
-        locale="en",
-        lines=tuple(
-            capture.OrderLine(
-                line_id=f"ln_{number}", sku=sku, name=sku, quantity=1, unit_price_minor=100
-            )
-            for number, sku in enumerate(skus, start=1)
-        ),
-        shipping=capture.ShippingChoice(option="standard", price_minor=0),
-        payment=capture.PaymentChoice(method="card", token="tok_approve"),
-        total_minor=100,
-        allow_partial=False,
-        tracking_token_hash="h",
-        expires_at=datetime.now(UTC) + timedelta(hours=1),
-    )
+    lines = [orders.line(number, 1, 100, sku=sku) for number, sku in enumerate(skus, start=1)]
+    return orders.placed(*lines, order_id=order, expires_at=datetime.now(UTC) + timedelta(hours=1))
 
 
 async def receive(service: Service, quantity: int, *skus: str) -> None:

@@ -4,67 +4,34 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 
-from inventory import service
+from inventory import due, timers
 from inventory.decider import stock
 from inventory.service import STOCK, Reservations
 from waybill_events import capture, codec, fulfillment, inventory
 from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity
-from waybill_runtime.consumer import Incoming
-from waybill_runtime.decider import Intent
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import JobRunner
+from waybill_runtime.testing import orders
+from waybill_runtime.testing.working import decide, hand, run_jobs
 from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
-from waybill_runtime.work import Cause, Work
+from waybill_runtime.work import Work
 
-CAUSE = Cause(causation_id="test", actor="system:test")
 TTL = timedelta(seconds=900)
 
 
 def placed(
     order: str, *quantities: int, sku: str = "A", allow_partial: bool = False
 ) -> capture.OrderPlaced:
-    lines = tuple(
-        capture.OrderLine(
-            line_id=f"ln_{number}", sku=sku, name=sku, quantity=quantity, unit_price_minor=100
-        )
-        for number, quantity in enumerate(quantities, start=1)
-    )
-    return capture.OrderPlaced(
-        order_id=order,
-        external_ref=None,
-        channel="web",
-        currency="GBP",
-        customer_ref=None,
-        recipient_ref="rcp_x",
-        country_code="GB",
-        locale="en",
-        lines=lines,
-        shipping=capture.ShippingChoice(option="standard", price_minor=0),
-        payment=capture.PaymentChoice(method="card", token="tok_approve"),
-        total_minor=100 * sum(quantities),
-        allow_partial=allow_partial,
-        tracking_token_hash="h",
-        expires_at=EPOCH + TTL,
-    )
+    lines = [orders.line(number, each, 100, sku=sku) for number, each in enumerate(quantities, 1)]
+    return orders.placed(*lines, order_id=order, allow_partial=allow_partial)
 
 
 def confirmed(order: capture.OrderPlaced, location: str = "main") -> capture.OrderConfirmed:
-    return capture.OrderConfirmed(
-        order_id=order.order_id,
-        external_ref=None,
-        channel="web",
-        recipient_ref="rcp_x",
-        reservation_id="res_x",
-        lines=order.lines,
-        allocations=tuple(
-            Allocation(line_id=x.line_id, sku=x.sku, location=location, quantity=x.quantity)
-            for x in order.lines
-        ),
-        shipping=order.shipping,
-        currency="GBP",
-        authorized_minor=order.total_minor,
-    )
+    held = [
+        Allocation(line_id=x.line_id, sku=x.sku, location=location, quantity=x.quantity)
+        for x in order.lines
+    ]
+    return orders.confirmed(order, *held)
 
 
 def parts(order: capture.OrderPlaced, quantity: int | None = None) -> tuple[LineQuantity, ...]:
@@ -132,18 +99,12 @@ class Books:
         )
 
     async def _run(self, command: stock.Command) -> None:
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            await work.run([(Intent(STOCK, command.sku, command), CAUSE)])
-            await work.flush()
+        await decide(self.on, STOCK, command.sku, command)
 
     async def tell(self, *events: Event) -> Sequence[Event]:
         """One batch; answers what was recorded because of it, in the order it was committed."""
-        batch = [Incoming(self._recorded(event), event) for event in events]
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            await self.reservations.on_events(work, batch)
-            await work.flush()
+        batch = [self._recorded(event) for event in events]
+        await hand(self.on, self.reservations.on_events, *batch)
         return await self.news()
 
     @staticmethod
@@ -167,18 +128,7 @@ class Books:
         return at.on_hand, at.held, at.allocated
 
     async def run_jobs(self, seconds: float) -> None:
-        runner = JobRunner(
-            service="inventory",
-            timers={service.EXPIRE: self.reservations.expire},
-            effects={},
-            store=self.on.store,
-            ids=self.on.ids,
-            stopping=self.on.stopping,
-        )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(runner.run())
-            await asyncio.sleep(seconds)
-            self.on.stopping.set()
+        await run_jobs(self.on, seconds, timers={due.EXPIRE: timers.expiring(self.reservations)})
 
 
 def told(story: Callable[[Books], Coroutine[None, None, None]]) -> Callable[[], None]:

@@ -8,16 +8,16 @@ import pytest
 
 from notification import bootstrap
 from notification.settings import Settings
-from waybill_events import codec, notification
+from waybill_events import notification
 from waybill_events.event import Event
 from waybill_runtime.adapters.recipients_memory import MemoryRecipients
-from waybill_runtime.consumer import Incoming
 from waybill_runtime.http import auth
 from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.service import Service
+from waybill_runtime.testing.asking import asking
+from waybill_runtime.testing.working import hand
 from waybill_runtime.testing.world import World, recorded
-from waybill_runtime.work import Work
 
 PATH = "/v1/preferences/17850"
 NO_SMS = {"channel": "sms", "allowed": False}
@@ -52,14 +52,8 @@ class Rig:
     http: httpx.AsyncClient
 
     async def project(self, *events: Event) -> None:
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            envelopes = [
-                recorded(event, stream="s", version=1, topic="notifications") for event in events
-            ]
-            batch = [Incoming(envelope, codec.decode(envelope)) for envelope in envelopes]
-            await self.service.handler(work, batch)
-            await work.flush()
+        batch = [recorded(event, stream="s", version=1, topic="notifications") for event in events]
+        await hand(self.on, self.service.handler, *batch)
 
     async def put(self, body: object, *, key: str, if_match: str | None = "*") -> httpx.Response:
         headers = {"Idempotency-Key": key} | ({"If-Match": if_match} if if_match else {})
@@ -69,16 +63,9 @@ class Rig:
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
     on = World().infrastructure("notification")
-    ring = KeyRing(on.store, on.clock, "pepper")
-    key = auth.new_key()
-    await ring.add(key, name="staff", scopes=auth.ROLES["operator"])
     blueprint = bootstrap.assemble(Settings.model_construct(), on, MemoryRecipients({}), {})
     service = Service(blueprint, on)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(service.app(ring)),
-        base_url="http://notification.test",
-        headers={"Authorization": f"Bearer {key}"},
-    ) as http:
+    async with asking(service, auth.ROLES["operator"], name="staff") as http:
         yield Rig(on, service, http)
 
 

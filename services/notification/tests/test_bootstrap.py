@@ -7,10 +7,9 @@ from notification.settings import Settings
 from waybill_events import capture, codec
 from waybill_events.notification import NotificationDecided
 from waybill_runtime.adapters.recipients_memory import MemoryRecipients
-from waybill_runtime.consumer import Incoming
 from waybill_runtime.service import Blueprint
+from waybill_runtime.testing.working import hand
 from waybill_runtime.testing.world import World, recorded
-from waybill_runtime.work import Work
 
 REJECTED = capture.OrderRejected(order_id="ord_x", reason="out_of_stock", detail="", shortages=())
 
@@ -27,10 +26,7 @@ async def decided(settings: Settings) -> Sequence[str]:
     handler = assembled(world, settings).handler
     assert handler is not None
     envelope = recorded(REJECTED, stream="s", version=1, topic="orders", key="ord_x")
-    async with on.store.transaction() as transaction:
-        work = Work(transaction, now=on.store.now(), ids=on.ids)
-        await handler(work, [Incoming(envelope, codec.decode(envelope))])
-        await work.flush()
+    await hand(on, handler, envelope)
     async with on.store.reading() as reading:
         events = [codec.decode(row.event) for row in await reading.streams.unpublished(100)]
     return [event.channel for event in events if isinstance(event, NotificationDecided)]

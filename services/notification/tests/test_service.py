@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
 import pytest
 
@@ -16,13 +15,11 @@ from waybill_events import capture, codec, fulfillment, notification
 from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity
 from waybill_runtime.adapters.recipients_memory import MemoryRecipients
-from waybill_runtime.consumer import Incoming
-from waybill_runtime.decider import Intent
-from waybill_runtime.jobs import JobRunner
 from waybill_runtime.recipients import RecipientsUnavailable
 from waybill_runtime.service import Service
-from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
-from waybill_runtime.work import Cause, Work
+from waybill_runtime.testing import orders
+from waybill_runtime.testing.working import decide, hand, run_jobs
+from waybill_runtime.testing.world import World, recorded, simulate
 
 BUYER = Recipient(
     name="A. Buyer",
@@ -31,40 +28,19 @@ BUYER = Recipient(
     phone="+442079460000",
     tracking_url="http://track.test/v1/track/secret",
 )
-LINES = (
-    capture.OrderLine(line_id="ln_1", sku="A", name="Heart", quantity=6, unit_price_minor=255),
-    capture.OrderLine(line_id="ln_2", sku="B", name="Star", quantity=1, unit_price_minor=100),
-)
-PLACED = capture.OrderPlaced(
-    order_id="ord_x",
+PLACED = orders.placed(
+    orders.line(1, 6, 255, name="Heart"),
+    orders.line(2, 1, 100, sku="B", name="Star"),
+    shipping_minor=495,
     external_ref="536365",
-    channel="web",
-    currency="GBP",
     customer_ref="a/17850",
-    recipient_ref="rcp_x",
-    country_code="GB",
     locale="en-GB",
-    lines=LINES,
-    shipping=capture.ShippingChoice(option="standard", price_minor=495),
-    payment=capture.PaymentChoice(method="card", token="tok_approve"),
-    total_minor=2125,
     allow_partial=True,
-    tracking_token_hash="h",
-    expires_at=EPOCH + timedelta(minutes=15),
 )
-CONFIRMED = capture.OrderConfirmed(
-    order_id="ord_x",
-    external_ref="536365",
-    channel="web",
-    recipient_ref="rcp_x",
-    reservation_id="res_x",
-    lines=LINES,
-    allocations=(
-        Allocation(line_id="ln_1", sku="A", location="main", quantity=2),
-        Allocation(line_id="ln_1", sku="A", location="north", quantity=2),
-    ),
-    shipping=PLACED.shipping,
-    currency="GBP",
+CONFIRMED = orders.confirmed(
+    PLACED,
+    Allocation(line_id="ln_1", sku="A", location="main", quantity=2),
+    Allocation(line_id="ln_1", sku="A", location="north", quantity=2),
     authorized_minor=1515,
 )
 SHORT = capture.OrderLinesCancelled(
@@ -129,11 +105,7 @@ class Post:
 
     async def tell(self, *events: Event, origin: str = "live", version: int = 1) -> None:
         batch = [replace(self._envelope(event, version), origin=origin) for event in events]
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            incoming = [Incoming(one, codec.decode(one)) for one in batch]
-            await self.service.handler(work, incoming)
-            await work.flush()
+        await hand(self.on, self.service.handler, *batch)
 
     @staticmethod
     def _envelope(event: Event, version: int) -> Recorded:
@@ -142,19 +114,7 @@ class Post:
 
     async def run(self, seconds: float = 5) -> None:
         """Let what is due be sent for so long."""
-        runner = JobRunner(
-            service="notification",
-            timers={},
-            effects=self.service.blueprint.effects,
-            store=self.on.store,
-            ids=self.on.ids,
-            stopping=self.on.stopping,
-        )
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(runner.run())
-            await asyncio.sleep(seconds)
-            self.on.stopping.set()
-        assert task.done()
+        await run_jobs(self.on, seconds, effects=self.service.blueprint.effects)
 
     async def events(self) -> Sequence[Event]:
         async with self.on.store.reading() as reading:
@@ -163,11 +123,7 @@ class Post:
 
     async def refuse(self, channel: str) -> None:
         wanted = decider.SetPreference(customer_ref="a/17850", channel=channel, allowed=False)
-        cause = Cause(causation_id="test", actor="system:test")
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            await work.run([(Intent(PREFERENCES, "a/17850", wanted), cause)])
-            await work.flush()
+        await decide(self.on, PREFERENCES, "a/17850", wanted)
 
     async def verdict(self, key: str = MAIL) -> Event | None:
         """What became of a message; None while it is open. There is at most one."""
@@ -338,12 +294,8 @@ def test_chat_is_for_those_who_asked_for_it() -> None:
     async def story(post: Post) -> None:
         envelope = recorded(CONFIRMED, stream="s", version=1, topic="orders", key="ord_x")
         ((key, tell),) = reactor.react(envelope, CONFIRMED, {"confirmed": ["chat"]})
-        cause = Cause(causation_id="test", actor="system:test")
         await post.tell(PLACED)
-        async with post.on.store.transaction() as transaction:
-            work = Work(transaction, now=EPOCH, ids=post.on.ids)
-            await work.run([(Intent(MESSAGE, key, tell), cause)])
-            await work.flush()
+        await decide(post.on, MESSAGE, key, tell)
         await post.run()
         assert await _suppressed(post, key) == "preference"
 

@@ -8,26 +8,25 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from payment import bootstrap, service
+from payment import bootstrap, due
 from payment.adapters.gateway_memory import MemoryGateway
+from payment.effects import Caller
 from payment.service import PAYMENT
 from payment.settings import Settings
 from waybill_events.event import LineQuantity
 from waybill_events.payment import PaymentInitiated, PricedLine
-from waybill_runtime.decider import Intent
 from waybill_runtime.http import auth, signatures
-from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.jobs import Outcome
 from waybill_runtime.service import Service
 from waybill_runtime.stored import ClaimedJob
+from waybill_runtime.testing.asking import PEPPER, asking
+from waybill_runtime.testing.working import CAUSE, decide, working
 from waybill_runtime.testing.world import World
-from waybill_runtime.work import Cause, Work
 
 from payment.decider import commands  # isort: skip
 
 SECRET = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="
-CAUSE = Cause(causation_id="test", actor="system:test")
 KEY = "ord_x:authorize:1"
 
 INITIATED = PaymentInitiated(
@@ -54,28 +53,22 @@ class Rig:
     http: httpx.AsyncClient
 
     async def decide(self, *given: commands.Command) -> None:
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            await work.run([(Intent(PAYMENT, "ord_x", command), CAUSE) for command in given])
-            await work.flush()
+        await decide(self.on, PAYMENT, "ord_x", *given)
 
     async def due(self) -> list[ClaimedJob]:
         """Claim what is due now, as a worker would: nobody else can for the lease's time."""
-        kinds = service.effects(self.gateway, self.on.ids).keys()
         async with self.on.store.transaction() as transaction:
-            return list(await transaction.jobs.claim(kinds, limit=10, lease_s=30))
+            return list(await transaction.jobs.claim(due.CALLS, limit=10, lease_s=30))
 
     async def work_off(self) -> None:
         """Make every call that is due, until none is."""
-        effects = service.effects(self.gateway, self.on.ids)
+        caller = Caller(self.gateway, self.on.ids)
         while jobs := await self.due():
             for job in jobs:
-                outcome: Outcome = await effects[job.kind](job)
-                async with self.on.store.transaction() as transaction:
-                    work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
+                outcome: Outcome = await caller.call(job)
+                async with working(self.on) as work:
                     await work.run([(intent, CAUSE) for intent in outcome.intents])
-                    await transaction.jobs.finish([job.token])
-                    await work.flush()
+                    await work.transaction.jobs.finish([job.token])
 
     async def captured(self) -> None:
         await self.decide(commands.Initiate(payment=INITIATED), commands.Authorize())
@@ -102,20 +95,13 @@ async def rig() -> AsyncIterator[Rig]:
     gateway = MemoryGateway(on.clock)
     settings = Settings(
         database_url=SecretStr("unused"),
-        key_pepper=SecretStr("pepper"),
+        key_pepper=SecretStr(PEPPER),
         gateway_url="http://gateway.test",
         gateway_api_key=SecretStr("key"),
         gateway_webhook_secret=SecretStr(SECRET),
     )
-    ring = KeyRing(on.store, on.clock, "pepper")
-    key = auth.new_key()
-    await ring.add(key, name="staff", scopes=auth.ROLES["operator"])
-    app = Service(bootstrap.assemble(settings, on, gateway), on).app(ring)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://payment.test",
-        headers={"Authorization": f"Bearer {key}"},
-    ) as http:
+    service = Service(bootstrap.assemble(settings, on, gateway), on)
+    async with asking(service, auth.ROLES["operator"], name="staff") as http:
         yield Rig(on, gateway, http)
 
 
@@ -243,7 +229,7 @@ async def test_staff_without_the_scope_see_nothing(rig: Rig) -> None:
 async def test_a_callback_has_its_call_looked_up_at_once(rig: Rig) -> None:
     await rig.decide(commands.Initiate(payment=INITIATED), commands.Authorize())
     (held,) = await rig.due()  # a worker waits for an answer that does not come
-    await service.effects(rig.gateway, rig.on.ids)[held.kind](held)
+    await Caller(rig.gateway, rig.on.ids).call(held)
     assert await rig.due() == []
 
     assert (await rig.call_back()).status_code == 204

@@ -21,13 +21,14 @@ from waybill_runtime.http import auth
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.service import Service
 from waybill_runtime.store import Transaction
+from waybill_runtime.testing.asking import PEPPER, asking
 from waybill_runtime.testing.postgres import Server, fresh_database, process, somebody_waits
-from waybill_runtime.work import Cause, Work
+from waybill_runtime.testing.working import CAUSE
+from waybill_runtime.work import Work
 
 pytestmark = pytest.mark.postgres
 
 CLOCK = SystemClock()
-CAUSE = Cause(causation_id="test", actor="system:test")
 
 CAPTURED: tuple[commands.Command, ...] = (
     commands.Initiate(
@@ -72,20 +73,13 @@ async def on(dsn: str) -> AsyncIterator[Infrastructure]:
 async def http(on: Infrastructure) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
         database_url=SecretStr("unused"),
-        key_pepper=SecretStr("pepper"),
+        key_pepper=SecretStr(PEPPER),
         gateway_url="http://gateway.test",
         gateway_api_key=SecretStr("key"),
         gateway_webhook_secret=SecretStr("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ="),
     )
-    ring = auth.KeyRing(on.store, on.clock, "pepper")
-    key = auth.new_key()
-    await ring.add(key, name="staff", scopes=auth.ROLES["operator"])
-    app = Service(bootstrap.assemble(settings, on, MemoryGateway(on.clock)), on).app(ring)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app),
-        base_url="http://payment.test",
-        headers={"Authorization": f"Bearer {key}"},
-    ) as client:
+    service = Service(bootstrap.assemble(settings, on, MemoryGateway(on.clock)), on)
+    async with asking(service, auth.ROLES["operator"], name="staff") as client:
         yield client
 
 

@@ -11,7 +11,8 @@ from waybill_events import capture, fulfillment
 from waybill_events.catalogue import CATALOGUE
 from waybill_events.event import Event, LineQuantity
 from waybill_events.payment import PaymentInitiated, PricedLine
-from waybill_runtime.testing.world import EPOCH, recorded
+from waybill_runtime.testing import orders
+from waybill_runtime.testing.world import recorded
 
 EXAMPLES = Path(__file__).parents[3] / "libs" / "events" / "examples"
 CASES = sorted(path for type_ in CATALOGUE for path in (EXAMPLES / type_).glob("*.json"))
@@ -20,25 +21,8 @@ LINES = (
     LineQuantity(line_id="ln_1", sku="A", quantity=2),
     LineQuantity(line_id="ln_2", sku="A", quantity=1),
 )
-PLACED = capture.OrderPlaced(
-    order_id=ORDER,
-    external_ref=None,
-    channel="web",
-    currency="GBP",
-    customer_ref=None,
-    recipient_ref="rcp_x",
-    country_code="GB",
-    locale="en-GB",
-    lines=(
-        capture.OrderLine(line_id="ln_1", sku="A", name="Heart", quantity=6, unit_price_minor=255),
-        capture.OrderLine(line_id="ln_2", sku="A", name="Heart", quantity=1, unit_price_minor=200),
-    ),
-    shipping=capture.ShippingChoice(option="standard", price_minor=495),
-    payment=capture.PaymentChoice(method="card", token="tok_approve"),
-    total_minor=2225,
-    allow_partial=True,
-    tracking_token_hash="hash",
-    expires_at=EPOCH,
+PLACED = orders.placed(
+    orders.line(1, 6, 255), orders.line(2, 1, 200), shipping_minor=495, allow_partial=True
 )
 
 

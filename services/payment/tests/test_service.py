@@ -3,47 +3,29 @@
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
-from payment import service
+from payment import due, service, timers
 from payment.adapters.gateway_memory import Lie, MemoryGateway
+from payment.effects import Caller
 from waybill_events import capture, codec, fulfillment
 from waybill_events.envelope import Recorded, StreamId
 from waybill_events.event import Event, LineQuantity
-from waybill_runtime.consumer import Incoming
-from waybill_runtime.jobs import JobRunner
-from waybill_runtime.testing import world
-from waybill_runtime.testing.world import EPOCH, World
-from waybill_runtime.work import Work
+from waybill_runtime.testing import orders, world
+from waybill_runtime.testing.working import hand, run_jobs
+from waybill_runtime.testing.world import World
 
 ORDER_ID = "ord_x"
 APPROVE = "tok_approve"
 
 
 def placed(token: str = APPROVE, *, price_minor: int = 255) -> capture.OrderPlaced:
-    return capture.OrderPlaced(
-        order_id=ORDER_ID,
-        external_ref=None,
-        channel="web",
-        currency="GBP",
-        customer_ref=None,
-        recipient_ref="rcp_x",
-        country_code="GB",
-        locale="en",
-        lines=(
-            capture.OrderLine(
-                line_id="ln_1", sku="A", name="A", quantity=6, unit_price_minor=price_minor
-            ),
-        ),
-        shipping=capture.ShippingChoice(option="standard", price_minor=495),
+    return orders.placed(
+        orders.line(1, 6, price_minor),
+        shipping_minor=495,
         payment=capture.PaymentChoice(method="card", token=token),
-        total_minor=6 * price_minor + 495,
-        allow_partial=False,
-        tracking_token_hash="h",
-        expires_at=EPOCH + timedelta(minutes=15),
     )
 
 
@@ -84,28 +66,19 @@ class Payments:
         for event in events:
             self._version += 1
             topic = "fulfillment" if isinstance(event, fulfillment.ShipmentDispatched) else "orders"
-            recorded = world.recorded(
-                event, stream="s", version=self._version, topic=topic, key=ORDER_ID
+            batch.append(
+                world.recorded(event, stream="s", version=self._version, topic=topic, key=ORDER_ID)
             )
-            batch.append(Incoming(recorded, event))
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            await service.on_events(work, batch)
-            await work.flush()
+        await hand(self.on, service.on_events, *batch)
 
     async def run_for(self, seconds: float) -> None:
-        runner = JobRunner(
-            service="payment",
-            timers={service.EXPIRE: service.expire},
-            effects=service.effects(self.gateway, self.on.ids),
-            store=self.on.store,
-            ids=self.on.ids,
-            stopping=self.on.stopping,
+        caller = Caller(self.gateway, self.on.ids)
+        await run_jobs(
+            self.on,
+            seconds,
+            timers={due.EXPIRE: timers.expire},
+            effects=dict.fromkeys(due.CALLS, caller.call),
         )
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(runner.run())
-            await asyncio.sleep(seconds)
-            running.cancel()
 
     async def events(self) -> list[Recorded]:
         name = str(StreamId("default", "payment", ORDER_ID))

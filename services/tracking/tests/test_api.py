@@ -12,13 +12,13 @@ import pytest
 
 from tracking import api, bootstrap, views
 from tracking.settings import Settings
-from waybill_events import capture, codec
+from waybill_events import capture, identity
 from waybill_events.event import Event
-from waybill_runtime.consumer import Incoming
 from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.service import Service
-from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
-from waybill_runtime.work import Work
+from waybill_runtime.testing import orders
+from waybill_runtime.testing.working import hand
+from waybill_runtime.testing.world import World, recorded, simulate
 
 KEYS = {role: f"wb_{role}_secret" for role in ROLES}
 TOKEN = "trk_of_x"
@@ -27,26 +27,10 @@ CONFIRMED = capture.OrderCancellationRequested(order_id="ord_x", reason="custome
 
 
 def placed(order_id: str, token: str) -> capture.OrderPlaced:
-    return capture.OrderPlaced(
+    return orders.placed(
+        orders.line(1, 1, 1, name="Heart"),
         order_id=order_id,
-        external_ref=None,
-        channel="web",
-        currency="GBP",
-        customer_ref=None,
-        recipient_ref="rcp_x",
-        country_code="GB",
-        locale="en",
-        lines=(
-            capture.OrderLine(
-                line_id="ln_1", sku="A", name="Heart", quantity=1, unit_price_minor=1
-            ),
-        ),
-        shipping=capture.ShippingChoice(option="standard", price_minor=0),
-        payment=capture.PaymentChoice(method="card", token="tok_approve"),
-        total_minor=1,
-        allow_partial=False,
-        tracking_token_hash=hashlib.sha256(token.encode()).hexdigest(),
-        expires_at=EPOCH,
+        tracking_token_hash=identity.token_hash(token),
     )
 
 
@@ -77,9 +61,7 @@ class Page:
         stream = f"default/order/{order_id}"
         envelope = recorded(event, stream=stream, version=version, topic="orders", key=order_id)
         envelope = replace(envelope, **changes)  # type: ignore[arg-type]  # texts of an envelope
-        async with self.on.store.transaction() as transaction:
-            work = Work(transaction, now=self.on.store.now(), ids=self.on.ids)
-            await self.service.handler(work, [Incoming(envelope, codec.decode(envelope))])
+        await hand(self.on, self.service.handler, envelope)
 
     async def rebuilt(self) -> None:
         """The view built again by a release that counts fewer events in it."""

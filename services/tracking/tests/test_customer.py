@@ -1,33 +1,16 @@
 """What customers read of an order is what the storefront reads: units, money, parcels."""
 
-from datetime import timedelta
-
 import pytest
 
 from tracking import service, views, words
 from waybill_events import capture, fulfillment
 from waybill_events.event import Event, LineQuantity
-from waybill_runtime.testing.world import EPOCH, recorded
+from waybill_runtime.testing import orders
+from waybill_runtime.testing.world import recorded
 
 ORDER = "ord_x"
-PLACED = capture.OrderPlaced(
-    order_id=ORDER,
-    external_ref="536365",
-    channel="web",
-    currency="GBP",
-    customer_ref=None,
-    recipient_ref="rcp_x",
-    country_code="GB",
-    locale="en-GB",
-    lines=(
-        capture.OrderLine(line_id="ln_1", sku="A", name="Cup", quantity=3, unit_price_minor=100),
-    ),
-    shipping=capture.ShippingChoice(option="standard", price_minor=895),
-    payment=capture.PaymentChoice(method="card", token="tok_approve"),
-    total_minor=1195,
-    allow_partial=False,
-    tracking_token_hash="h",
-    expires_at=EPOCH + timedelta(minutes=15),
+PLACED = orders.placed(
+    orders.line(1, 3, 100, name="Cup"), shipping_minor=895, external_ref="536365", locale="en-GB"
 )
 
 
@@ -65,18 +48,7 @@ def test_what_ended_with_its_order_is_shown_as_cancelled(end: Event) -> None:
     assert [line.cancelled for line in order(LESS, end).lines] == [3]
 
 
-CONFIRMED = capture.OrderConfirmed(
-    order_id=ORDER,
-    external_ref="536365",
-    channel="web",
-    recipient_ref="rcp_x",
-    reservation_id="res_x",
-    lines=PLACED.lines,
-    allocations=(),
-    shipping=PLACED.shipping,
-    currency="GBP",
-    authorized_minor=1195,
-)
+CONFIRMED = orders.confirmed(PLACED)
 DELIVERED = capture.OrderFulfillmentRecorded(
     order_id=ORDER,
     shipment_id="shp_x-1",

@@ -10,49 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking import views
-from waybill_events import capture, codec, fulfillment, inventory, notification, payment
+from waybill_events import capture, fulfillment, inventory, notification, payment
 from waybill_events.envelope import DEFAULT_TENANT, Recorded
 from waybill_events.event import Event, LineQuantity
-from waybill_runtime.consumer import Incoming
 from waybill_runtime.projector import AnyView, projecting
 from waybill_runtime.stored import Document
+from waybill_runtime.testing import orders
+from waybill_runtime.testing.working import hand
 from waybill_runtime.testing.world import EPOCH, World, recorded
-from waybill_runtime.work import Work
 
 ORDER = "ord_x"
 TOKEN_HASH = "h"
-PLACED = capture.OrderPlaced(
-    order_id=ORDER,
+PLACED = orders.placed(
+    orders.line(1, 6, 255, name="Heart"),
+    orders.line(2, 1, 100, sku="B", name="Star"),
+    shipping_minor=495,
     external_ref="536365",
-    channel="web",
-    currency="GBP",
-    customer_ref=None,
-    recipient_ref="rcp_x",
-    country_code="GB",
     locale="en-GB",
-    lines=(
-        capture.OrderLine(line_id="ln_1", sku="A", name="Heart", quantity=6, unit_price_minor=255),
-        capture.OrderLine(line_id="ln_2", sku="B", name="Star", quantity=1, unit_price_minor=100),
-    ),
-    shipping=capture.ShippingChoice(option="standard", price_minor=495),
-    payment=capture.PaymentChoice(method="card", token="tok_approve"),
-    total_minor=2125,
-    allow_partial=False,
-    tracking_token_hash=TOKEN_HASH,
-    expires_at=EPOCH + timedelta(minutes=15),
 )
-CONFIRMED = capture.OrderConfirmed(
-    order_id=ORDER,
-    external_ref="536365",
-    channel="web",
-    recipient_ref="rcp_x",
-    reservation_id="res_x",
-    lines=PLACED.lines,
-    allocations=(),
-    shipping=PLACED.shipping,
-    currency="GBP",
-    authorized_minor=2125,
-)
+CONFIRMED = orders.confirmed(PLACED)
 LESS = capture.OrderLinesCancelled(
     order_id=ORDER,
     reason="short_pick",
@@ -199,9 +175,7 @@ async def _kept(view: AnyView, batches: Sequence[Sequence[Recorded]]) -> dict[st
     on = World().infrastructure("tracking")
     handler = projecting([view])
     for batch in batches:
-        async with on.store.transaction() as transaction:
-            work = Work(transaction, now=EPOCH, ids=on.ids)
-            await handler(work, [Incoming(one, codec.decode(one)) for one in batch])
+        await hand(on, handler, *batch)
     async with on.store.reading() as reading:
         found = await reading.documents.find(DEFAULT_TENANT, view.name, {}, after=None, limit=10)
     return dict(found)

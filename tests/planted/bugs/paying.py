@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from bugs.planting import Edit, bug
-from payment import service
+from payment import effects
 from payment.calls import Call
 from payment.ports import Answer, Declined, NotFound, PaymentGateway, Unknown
 from waybill_runtime import jobs
@@ -21,8 +21,8 @@ def new_gateway_key_on_retry() -> Iterator[Edit]:
         anew = call.model_copy(update={"key": f"{call.key}:{attempt}"})
         return await real(gateway, anew, attempt=attempt, now=now)
 
-    real = service._settle
-    yield Edit(service, "_settle", settle)
+    real = effects._settle
+    yield Edit(effects, "_settle", settle)
 
 
 @bug("I4", "I5")
@@ -35,8 +35,8 @@ def timeout_as_failure() -> Iterator[Edit]:
             return Declined(code="timeout", retryable=True)
         return answer
 
-    real = service._settle
-    yield Edit(service, "_settle", settle)
+    real = effects._settle
+    yield Edit(effects, "_settle", settle)
 
 
 @bug("I4", "I5")
@@ -44,12 +44,12 @@ def stored_error_as_failure() -> Iterator[Edit]:
     """The same error to the same key again is taken for the gateway's last word."""
 
     async def settle(gateway: PaymentGateway, call: Call, *, attempt: int, now: datetime) -> Answer:
-        answer = await service._make(gateway, call)
+        answer = await effects._make(gateway, call)
         if isinstance(answer, Unknown) and attempt > 1:
             return Declined(code="gateway_error", retryable=True)
         return answer
 
-    yield Edit(service, "_settle", settle)
+    yield Edit(effects, "_settle", settle)
 
 
 @bug("I1", "I4", "I5", "I7")
@@ -61,8 +61,8 @@ def late_verdict_believed_lost() -> Iterator[Edit]:
             return Declined(code="never_performed", retryable=False)
         return await real(gateway, call, attempt=attempt, now=now)
 
-    real = service._settle
-    yield Edit(service, "_settle", settle)
+    real = effects._settle
+    yield Edit(effects, "_settle", settle)
 
 
 @bug("I1", "I7", situation="bad partners")

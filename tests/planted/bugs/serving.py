@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from bugs.planting import Edit, bug
 from capture import service as capture_service
-from fulfillment.labels import Labels
+from fulfillment.effects.labels import Labels
+from inventory import due as inventory_due
 from inventory import service as inventory_service
 from inventory.decider import reservation, stock
 from inventory.decider.commands import Considered, Expire
@@ -71,10 +72,10 @@ def release_after_commit() -> Iterator[Edit]:
         return real(considered, state)
 
     def follow(recorded: Recorded, event: Event) -> Follow:
-        job_id = f"{inventory_service.EXPIRE}:{recorded.stream}"
+        job_id = f"{inventory_due.EXPIRE}:{recorded.stream}"
         if not isinstance(event, inventory.StockReserved):
             return Follow()
-        job = inventory_service._deadline(job_id, recorded.tenant, event.order_id, event.expires_at)
+        job = inventory_due.deadline(job_id, recorded.tenant, event.order_id, event.expires_at)
         return Follow(schedule=(job,))
 
     real = reservation.decide

@@ -135,8 +135,7 @@ class SimulatedSystem(system.System):
     def start(self, name: str) -> system.Node:
         """A new life, stumbling over the same events as every other."""
         node = super().start(name)
-        consumer = node.service.consumer
-        consumer._handler = faulty.stumbling(self.weather, name, consumer._handler)
+        node.service.handler = faulty.stumbling(self.weather, name, node.service.handler)
         return node
 
     def seen_by(self, node: str) -> system.Outside:

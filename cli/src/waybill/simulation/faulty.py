@@ -219,16 +219,7 @@ class FaultyConsumer:
                 await asyncio.sleep(fault.amount)
             case _:
                 for partition, at in self._next.items():
-                    await self._back(partition, max(0, at - round(fault.amount)))
-
-    async def _back(self, partition: Partition, offset: int) -> None:
-        try:
-            await self._inner.seek(partition, offset)
-        except ValueError:
-            return  # it is no longer ours
-
-    async def seek(self, partition: Partition, offset: int) -> None:
-        await self._inner.seek(partition, offset)
+                    self._inner.go_back(partition, max(0, at - round(fault.amount)))
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         await self._inner.commit(offsets)

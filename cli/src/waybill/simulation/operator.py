@@ -17,7 +17,7 @@ from waybill_runtime.bus import BusUnavailable, Message, Partition, partition_of
 from waybill_runtime.http import signatures
 from waybill_runtime.rebuild import Incomplete, Rebuild
 from waybill_runtime.stored import TRANSIENT
-from waybill_runtime.unpark import Busy, NotParked, Unparking
+from waybill_runtime.unpark import Busy, NotParked
 
 
 class Operator:
@@ -72,15 +72,7 @@ class Operator:
             keys = {row.parked.key for row in database.rows.parked.values() if row.consumer == name}
             if not keys or (node := self._running.nodes.get(name)) is None:
                 continue
-            on = self._world.infrastructure(name, "operator")
-            unparking = Unparking(
-                name,
-                handles=node.service.handles,
-                handler=node.service.consumer._handler,
-                store=on.store,
-                ids=on.ids,
-                strict=node.service.blueprint.strict,
-            )
+            unparking = node.service.unparking(self._world.infrastructure(name, "operator"))
             for key in sorted(keys):
                 try:
                     with shared.acting(node):

@@ -56,7 +56,7 @@ class BusTruncated(Exception):
     """A partition no longer holds what should come next: it was cut short or made anew.
 
     The position is the reader's, the end is the bus's. The partition stays unread until it is
-    sought or assigned again: going on by guess would lose events in silence.
+    assigned again: going on by guess would lose events in silence.
     """
 
     def __init__(self, partition: Partition, position: int, end: int) -> None:
@@ -113,10 +113,6 @@ class Consumer(Protocol):
             BusUnavailable: try again; nothing is lost.
             BusTruncated: once for a partition that does not hold our offset; others go on.
         """
-        ...
-
-    async def seek(self, partition: Partition, offset: int) -> None:
-        """Deliver from this offset next. Only for a partition that is ours."""
         ...
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:

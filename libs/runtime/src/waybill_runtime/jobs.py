@@ -74,7 +74,7 @@ Effect = Callable[[ClaimedJob], Awaitable[Outcome]]
 _Ended = tuple[ClaimedJob, Outcome]
 
 
-def due(job: ClaimedJob, service: str) -> Cause:
+def because_of(job: ClaimedJob, service: str) -> Cause:
     """The cause of what `service` decides because a job was due."""
     return Cause(causation_id=job.id, actor=f"system:{service}")
 
@@ -251,7 +251,7 @@ class JobRunner:
         else:
             await work.run(
                 [
-                    (intent, due(job, self._service))
+                    (intent, because_of(job, self._service))
                     for job, outcome in outcomes
                     for intent in outcome.intents
                 ]

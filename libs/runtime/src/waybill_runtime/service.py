@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from fastapi import APIRouter, FastAPI
 
@@ -18,6 +19,7 @@ from waybill_runtime.jobs import Effect, JobRunner, Timer
 from waybill_runtime.lifecycle import keep_running
 from waybill_runtime.projector import AnyView, projecting
 from waybill_runtime.relay import Relay
+from waybill_runtime.unpark import Unparking
 
 OBSERVE_S = 5.0
 
@@ -57,9 +59,10 @@ class Service:
         self.topics = SUBSCRIPTIONS[blueprint.name]
         self.handles = set(blueprint.handles).union(*(view.handles for view in blueprint.views))
         self.handler = projecting(blueprint.views, blueprint.handler, blueprint.handles)
-        self.consumer = self._consumer()
+        """What is done with what others say; settled once the consumer is first asked for."""
 
-    def _consumer(self) -> EventConsumer:
+    @cached_property
+    def consumer(self) -> EventConsumer:
         blueprint, on = self.blueprint, self.infrastructure
         return EventConsumer(
             name=blueprint.name,
@@ -90,6 +93,18 @@ class Service:
         if blueprint.timers or blueprint.effects:
             parts["jobs"] = jobs.run
         return parts
+
+    def unparking(self, on: Infrastructure | None = None) -> Unparking:
+        """What is parked of it, to be taken up by its own handler; `on` is another way in."""
+        on = on or self.infrastructure
+        return Unparking(
+            self.blueprint.name,
+            handles=self.handles,
+            handler=self.handler,
+            store=on.store,
+            ids=on.ids,
+            strict=self.blueprint.strict,
+        )
 
     def app(self, keys: KeyRing, limits: Limits | None = None) -> FastAPI:
         """The HTTP side; a worker without an API still has health and metrics."""

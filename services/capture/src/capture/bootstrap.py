@@ -1,6 +1,6 @@
 """Where capture is put together: the only place that knows which adapter stands behind a port."""
 
-from capture import api, reactor, service, views
+from capture import api, due, reactor, service, timers, views
 from capture.service import Orders, Tokens
 from capture.settings import Settings
 from capture.vault import Vault
@@ -25,5 +25,5 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
         handler=service.on_events,
         handles=reactor.HANDLES,
         views=(views.ORDERS,),
-        timers={service.EXPIRE: service.expire},
+        timers={due.EXPIRE: timers.expire},
     )

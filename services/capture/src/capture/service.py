@@ -3,46 +3,24 @@
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from capture import bodies, decider, reactor, views
+from capture import bodies, decider, due, reactor, views
 from capture.decider import commands
 from waybill_events import capture
-from waybill_events.envelope import Recorded
-from waybill_events.event import Event
 from waybill_events.identity import suffix, token_hash
 from waybill_runtime.consumer import Incoming
-from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import FieldError, Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import due
 from waybill_runtime.store import Transaction
-from waybill_runtime.stored import Answer, ClaimedJob, Document, Job
+from waybill_runtime.stored import Answer, Document
 from waybill_runtime.work import Asked, Work, caused_by, seen_in
 
-EXPIRE = "capture.expire"
 RECIPIENTS = "recipients"
-
-
-def _follow(recorded: Recorded, event: Event) -> Follow:
-    """An order's deadline, and its end."""
-    job_id = f"{EXPIRE}:{recorded.stream}"
-    if isinstance(event, capture.OrderPlaced):
-        payload = json.dumps({"order_id": event.order_id})
-        job = Job(
-            id=job_id,
-            tenant=recorded.tenant,
-            kind=EXPIRE,
-            due_at=event.expires_at,
-            payload=payload,
-        )
-        return Follow(schedule=(job,))
-    return Follow(cancel=(job_id,)) if isinstance(event, reactor.SETTLED) else Follow()
-
 
 ORDER: Decider[commands.Command, decider.State] = Decider(
     category="order",
@@ -51,7 +29,7 @@ ORDER: Decider[commands.Command, decider.State] = Decider(
     decide=decider.decide,
     evolve=decider.evolve,
     key=lambda event: event.order_id,
-    follow=_follow,
+    follow=due.follow,
 )
 
 RECIPIENT: Decider[capture.RecipientErased, bool] = Decider(
@@ -63,19 +41,6 @@ RECIPIENT: Decider[capture.RecipientErased, bool] = Decider(
     key=lambda event: event.order_id,
 )
 """A recipient's stream says one thing, once: that it was erased."""
-
-
-async def expire(work: Work, fired: Sequence[ClaimedJob]) -> None:
-    """Orders' deadlines have passed, by the database's clock."""
-    await work.run(
-        [
-            (
-                Intent(ORDER, json.loads(job.payload)["order_id"], commands.Expire(now=job.now)),
-                due(job, "capture"),
-            )
-            for job in fired
-        ]
-    )
 
 
 async def on_events(work: Work, batch: Sequence[Incoming]) -> None:

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from fulfillment import bodies, views
 from fulfillment.decider import commands
+from fulfillment.effects.parcels import NotDispatched, Parcels, UnknownShipment, callback_cause
+from fulfillment.effects.shipping import Shipping
 from fulfillment.feed import Feed
-from fulfillment.parcels import NotDispatched, Parcels, UnknownShipment, callback_cause
 from fulfillment.ports import CarrierUnavailable
 from fulfillment.service import Warehouse
-from fulfillment.shipping import Shipping
 from waybill_events.identity import suffix
 from waybill_runtime.http import conditions, query, signatures
 from waybill_runtime.http.auth import Principal, requires

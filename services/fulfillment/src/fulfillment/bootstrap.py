@@ -2,16 +2,16 @@
 
 from pydantic import TypeAdapter
 
-from fulfillment import api, deadlines, service, views
+from fulfillment import api, due, service, timers, views
 from fulfillment.adapters.carrier_http import HttpCarrier
-from fulfillment.deadlines import Deadlines
+from fulfillment.due import Deadlines
+from fulfillment.effects.labels import Labels
+from fulfillment.effects.parcels import Parcels
+from fulfillment.effects.shipping import Shipping
 from fulfillment.feed import Feed
-from fulfillment.labels import Labels
-from fulfillment.parcels import Parcels
 from fulfillment.ports import Carrier, Recipient
 from fulfillment.service import Warehouse
 from fulfillment.settings import Settings
-from fulfillment.shipping import Shipping
 from waybill_runtime.adapters.recipients_http import HttpRecipients
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.recipients import Recipients
@@ -79,8 +79,8 @@ def assemble(
         handler=service.on_events(fulfillment, within, recipients),
         handles=service.HANDLES,
         views=(views.FULFILLMENT_ORDERS,),
-        timers={deadlines.MISS: service.missing_deadlines(fulfillment)},
-        effects={deadlines.LABEL: labels.finish, deadlines.TRACK: parcels.poll},
+        timers={due.MISS: timers.missing_deadlines(fulfillment)},
+        effects={due.LABEL: labels.finish, due.TRACK: parcels.poll},
         effects_at_once=settings.effects_at_once,
         close=close,
     )

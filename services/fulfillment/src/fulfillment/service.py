@@ -1,14 +1,13 @@
 """Takes in what others say, carries out what warehouses ask, reads fulfillment orders."""
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
-from fulfillment import deadlines, decider, feed, reactor, views
-from fulfillment.deadlines import Deadlines
+from fulfillment import decider, due, feed, reactor, views
 from fulfillment.decider import commands
+from fulfillment.due import Deadlines
 from fulfillment.ports import Recipient
 from waybill_events import capture
 from waybill_events.identity import suffix
@@ -17,10 +16,8 @@ from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import FieldError, Refused, not_found
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Timer, due
 from waybill_runtime.recipients import Recipients
 from waybill_runtime.store import Transaction
-from waybill_runtime.stored import ClaimedJob
 from waybill_runtime.work import Asked, Work, caused_by, seen_in
 
 Rules: TypeAlias = Decider[commands.Command, decider.State]
@@ -39,24 +36,8 @@ def rules(within: Deadlines) -> Rules:
         decide=decider.decide,
         evolve=decider.evolve,
         key=lambda event: event.order_id,
-        follow=deadlines.following(within),
+        follow=due.following(within),
     )
-
-
-def missing_deadlines(fulfillment: Rules) -> Timer:
-    """What a deadline says when it passes; the fold decides whether it still matters."""
-
-    def missed(job: ClaimedJob) -> Intent:
-        payload = json.loads(job.payload)
-        command = commands.MissDeadline(
-            fulfillment_order_id=payload["fulfillment_order_id"], state=payload["state"]
-        )
-        return Intent(fulfillment, payload["order_id"], command)
-
-    async def miss(work: Work, fired: Sequence[ClaimedJob]) -> None:
-        await work.run([(missed(job), due(job, "fulfillment")) for job in fired])
-
-    return miss
 
 
 def on_events(fulfillment: Rules, within: Deadlines, recipients: Recipients[Recipient]) -> Handler:

@@ -1,6 +1,6 @@
 """Where inventory is put together: the only place that knows what stands behind a port."""
 
-from inventory import api, reactor, service
+from inventory import api, due, reactor, service, timers
 from inventory.service import Reservations, Shelves
 from inventory.settings import Settings
 from waybill_runtime.infrastructure import Infrastructure
@@ -24,5 +24,5 @@ def compose(settings: Settings, on: Infrastructure) -> Blueprint:
         ),
         handler=reservations.on_events,
         handles=reactor.HANDLES,
-        timers={service.EXPIRE: reservations.expire},
+        timers={due.EXPIRE: timers.expiring(reservations)},
     )

@@ -4,7 +4,6 @@ Every path locks reservations first and stock after them, each in sorted order a
 so that no two replicas wait for each other. Under those locks nothing is promised twice (I3).
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,44 +11,20 @@ from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
 
-from inventory import bodies, reactor
+from inventory import bodies, due, reactor
 from inventory.decider import commands, holding, reservation, stock
 from inventory.decider.commands import Considered
 from inventory.decider.ledger import Ledger
 from inventory.decider.sourcing import Shelf
-from waybill_events import inventory
-from waybill_events.envelope import Recorded, StreamId
-from waybill_events.event import Event
+from waybill_events.envelope import StreamId
 from waybill_runtime.consumer import Incoming
-from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.http.problem import FieldError, Refused
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import due
 from waybill_runtime.store import Transaction
-from waybill_runtime.stored import ClaimedJob, Job
 from waybill_runtime.work import Asked, Cause, Work, caused_by
 
-EXPIRE = "inventory.expire"
 SPINE = "orders"
-
-
-def _follow(recorded: Recorded, event: Event) -> Follow:
-    """A hold's deadline, and what ends it."""
-    job_id = f"{EXPIRE}:{recorded.stream}"
-    match event:
-        case inventory.StockReserved():
-            job = _deadline(job_id, recorded.tenant, event.order_id, event.expires_at)
-            return Follow(schedule=(job,))
-        case inventory.ReservationConfirmed() | inventory.ReservationReleased():
-            return Follow(cancel=(job_id,))
-        case _:
-            return Follow()
-
-
-def _deadline(job_id: str, tenant: str, order_id: str, due_at: datetime) -> Job:
-    payload = json.dumps({"order_id": order_id})
-    return Job(id=job_id, tenant=tenant, kind=EXPIRE, due_at=due_at, payload=payload)
-
 
 RESERVATION: Decider[Considered, holding.State] = Decider(
     category="reservation",
@@ -58,7 +33,7 @@ RESERVATION: Decider[Considered, holding.State] = Decider(
     decide=reservation.decide,
     evolve=holding.evolve,
     key=lambda event: event.order_id,
-    follow=_follow,
+    follow=due.follow,
 )
 
 STOCK: Decider[stock.Command, stock.Stock] = Decider(
@@ -136,25 +111,6 @@ class Reservations:
         for event in work.execute(intent, request.cause):
             ledger.note(holding.movements(state, event), request.cause)
             state = holding.evolve(state, event)
-
-    async def expire(self, work: Work, fired: Sequence[ClaimedJob]) -> None:
-        """Let holds whose deadlines have passed go, with their units.
-
-        Decided by the database's time against the reservations as they are: a late or second
-        sweep changes nothing, and an early one comes back.
-        """
-        orders = {json.loads(job.payload)["order_id"]: job for job in fired}
-        requests = [
-            Request(order_id=order_id, command=commands.Expire(), cause=due(job, "inventory"))
-            for order_id, job in orders.items()
-        ]
-        now = fired[0].now
-        await self.decide(work, requests, now)
-        for order_id, job in orders.items():
-            state = work.state(RESERVATION, order_id)
-            if isinstance(state, holding.Held):
-                due_at = work.now + (state.expires_at - now)
-                work.schedule([_deadline(job.id, job.tenant, order_id, due_at)])
 
 
 class Shelves:

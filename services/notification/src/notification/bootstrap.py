@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
-from notification import api, reactor, service, views
+from notification import api, due, reactor, service, views
 from notification.adapters.smtp import SmtpChannel
 from notification.adapters.text_http import HttpTextChannel
+from notification.effects import Sender
 from notification.ports import Channel, Recipient
-from notification.service import Notifications, Sender
+from notification.service import Notifications
 from notification.settings import Settings
 from waybill_runtime.adapters.recipients_http import HttpRecipients
 from waybill_runtime.infrastructure import Infrastructure
@@ -58,10 +59,10 @@ def assemble(
         summary="Messages to customers: decided once, sent, and accounted for.",
         deciders=(service.MESSAGE, service.PREFERENCES),
         routers=(api.router(on, Notifications(on)),),
-        handler=service.handler(recipients, settings.channels),
+        handler=service.on_events(recipients, settings.channels),
         handles=reactor.HANDLES,
         views=(views.ORDER_FACTS, views.DELIVERIES),
-        effects={service.SEND: Sender(on, recipients, channels).send},
+        effects={due.SEND: Sender(on, recipients, channels).send},
         effects_at_once=settings.effects_at_once,
         close=close,
     )

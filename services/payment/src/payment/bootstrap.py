@@ -1,7 +1,8 @@
 """Where payment is put together: the only place that knows which adapter stands behind a port."""
 
-from payment import api, reactor, service
+from payment import api, due, reactor, service, timers
 from payment.adapters.gateway_http import HttpGateway
+from payment.effects import Caller
 from payment.ports import PaymentGateway
 from payment.settings import Settings
 from waybill_runtime.infrastructure import Infrastructure
@@ -32,8 +33,8 @@ def assemble(settings: Settings, on: Infrastructure, gateway: PaymentGateway) ->
         ),
         handler=service.on_events,
         handles=reactor.HANDLES,
-        timers={service.EXPIRE: service.expire},
-        effects=service.effects(gateway, on.ids),
+        timers={due.EXPIRE: timers.expire},
+        effects=dict.fromkeys(due.CALLS, Caller(gateway, on.ids).call),
         effects_at_once=settings.effects_at_once,
         close=gateway.close,
     )

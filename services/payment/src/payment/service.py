@@ -1,72 +1,21 @@
-"""Keeps payments: takes in facts, calls the gateway, refunds for staff, reads, hears callbacks."""
+"""Keeps payments: takes in facts, refunds for staff, reads, hears callbacks."""
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
-from payment import bodies, calls, decider, reactor, views
-from payment.calls import Call
+from payment import bodies, calls, decider, due, reactor, views
 from payment.decider import commands
-from payment.ports import (
-    Answer,
-    Authorized,
-    Declined,
-    Done,
-    NotFound,
-    PaymentGateway,
-    Pending,
-    Unknown,
-)
-from waybill_events import codec, payment
-from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
-from waybill_events.event import Event
+from waybill_events import codec
+from waybill_events.envelope import DEFAULT_TENANT, StreamId
 from waybill_events.identity import suffix
 from waybill_runtime.consumer import Incoming
-from waybill_runtime.decider import Decider, Follow, Intent
+from waybill_runtime.decider import Decider, Intent
 from waybill_runtime.http import conditions
 from waybill_runtime.http.problem import Refused, not_found
-from waybill_runtime.ids import Ids
 from waybill_runtime.infrastructure import Infrastructure
-from waybill_runtime.jobs import Effect, Outcome, backoff_s, due
 from waybill_runtime.store import Transaction
-from waybill_runtime.stored import Answer as StoredAnswer
-from waybill_runtime.stored import ClaimedJob, Job, Stream
+from waybill_runtime.stored import Answer, Stream
 from waybill_runtime.work import Asked, Work, caused_by, seen_in
-
-EXPIRE = "payment.expire"
-EXPIRY_MARGIN = timedelta(seconds=1)
-"""Later than the gateway's own clock may be: what we call expired holds nobody's money."""
-
-
-def _follow(recorded: Recorded, event: Event) -> Follow:
-    """A call for each request, a timer for each hold."""
-    if (asked := calls.requested(recorded, event)) is not None:
-        call, pause_s = asked
-        due_at = recorded.occurred_at + timedelta(seconds=pause_s)
-        return Follow(schedule=(call.job(recorded.tenant, due_at),))
-    timer_id = f"{EXPIRE}:{recorded.stream}"
-    match event:
-        case payment.PaymentAuthorized() if event.amount_minor:
-            payload = json.dumps(
-                {"order_id": event.order_id, "authorization_id": event.authorization_id}
-            )
-            timer = Job(
-                id=timer_id,
-                tenant=recorded.tenant,
-                kind=EXPIRE,
-                due_at=event.expires_at + EXPIRY_MARGIN,
-                payload=payload,
-            )
-            return Follow(schedule=(timer,))
-        case (
-            payment.PaymentVoided()
-            | payment.AuthorizationExpired()
-            | payment.PaymentCaptured(final=True)
-        ):
-            return Follow(cancel=(timer_id,))
-        case _:
-            return Follow()
-
 
 PAYMENT: Decider[commands.Command, decider.State] = Decider(
     category="payment",
@@ -75,7 +24,7 @@ PAYMENT: Decider[commands.Command, decider.State] = Decider(
     decide=decider.decide,
     evolve=decider.evolve,
     key=lambda event: event.order_id,
-    follow=_follow,
+    follow=due.follow,
 )
 """A payment's stream id is its order's id."""
 
@@ -89,92 +38,6 @@ async def on_events(work: Work, batch: Sequence[Incoming]) -> None:
             for order_id, command in reactor.react(incoming.recorded, incoming.event)
         ]
     )
-
-
-async def expire(work: Work, fired: Sequence[ClaimedJob]) -> None:
-    """Holds have ended, by the database's clock."""
-    await work.run([(_expiry(job), due(job, "payment")) for job in fired])
-
-
-def _expiry(job: ClaimedJob) -> Intent:
-    payload = json.loads(job.payload)
-    command = commands.ExpireAuthorization(
-        authorization_id=payload["authorization_id"], now=job.now
-    )
-    return Intent(PAYMENT, payload["order_id"], command)
-
-
-def effects(gateway: PaymentGateway, ids: Ids) -> Mapping[str, Effect]:
-    """The calls to a gateway, by job kind."""
-
-    async def call_gateway(job: ClaimedJob) -> Outcome:
-        """Make a call, or find out what came of it; again until there is a verdict."""
-        call = Call.model_validate_json(job.payload)
-        answer = await _settle(gateway, call, attempt=job.attempt, now=job.now)
-        again_s = backoff_s(job.attempt, ids)
-        command: commands.Command
-        match answer:
-            case Authorized(authorization_id=authorization_id, expires_at=expires_at):
-                command = commands.NoteAuthorized(
-                    key=call.key, authorization_id=authorization_id, expires_at=expires_at
-                )
-            case Done():
-                command = commands.NoteDone(key=call.key)
-            case Declined(code=code, retryable=retryable):
-                command = commands.NoteDeclined(key=call.key, code=code, retryable=retryable)
-            case Pending():
-                return Outcome(again_s=again_s, reason="the gateway has not decided yet")
-            case Unknown(detail=detail):
-                unknown = commands.NoteUnknown(key=call.key, detail=detail)
-                return Outcome((Intent(PAYMENT, call.order_id, unknown),), again_s, detail)
-        return Outcome((Intent(PAYMENT, call.order_id, command),))
-
-    return {calls.kind(operation): call_gateway for operation in calls.OPERATIONS}
-
-
-async def _settle(gateway: PaymentGateway, call: Call, *, attempt: int, now: datetime) -> Answer:
-    """Find out what came of a call, or make it, as `calls` says."""
-    if calls.first_step(call, attempt=attempt, now=now) == "look":
-        found = await gateway.lookup(call.key)
-        if not isinstance(found, NotFound):
-            return found
-        match calls.after_not_found(call, now=now):
-            case "wait":
-                return Pending()
-            case "never":
-                return Declined(code="never_performed", retryable=True)
-            case "make":
-                pass
-    return await _make(gateway, call)
-
-
-async def _make(gateway: PaymentGateway, call: Call) -> Answer:
-    match call.operation:
-        case "authorize":
-            return await gateway.authorize(
-                call.key,
-                reference=call.reference,
-                amount_minor=call.amount_minor,
-                currency=call.currency,
-                token=call.token,
-            )
-        case "capture":
-            return await gateway.capture(
-                call.key,
-                call.authorization_id,
-                reference=call.reference,
-                amount_minor=call.amount_minor,
-                final=call.final,
-            )
-        case "void":
-            return await gateway.void(call.key, call.authorization_id, reference=call.reference)
-        case "refund":
-            return await gateway.refund(
-                call.key,
-                call.authorization_id,
-                reference=call.reference,
-                amount_minor=call.amount_minor,
-            )
 
 
 class Payments:
@@ -240,7 +103,7 @@ class Payments:
             name = f"callback:{callback_id}"
             if await transaction.answers.claim(DEFAULT_TENANT, name, key) is not None:
                 return False
-            await transaction.answers.keep(DEFAULT_TENANT, name, StoredAnswer(key, 204, {}, b""))
+            await transaction.answers.keep(DEFAULT_TENANT, name, Answer(key, 204, {}, b""))
             call = _under_way(await _stream(transaction, DEFAULT_TENANT, order_id), key)
             if call is None:
                 return False

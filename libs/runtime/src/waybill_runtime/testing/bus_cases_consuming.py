@@ -81,26 +81,6 @@ class ConsumingCases:
             firsts.setdefault(delivery.partition, delivery.offset)
         assert firsts == {partition: partition.number % 4 for partition in log}
 
-    async def test_a_seek_back_delivers_again(self, harness: BusHarness) -> None:
-        _, topic, producer = await harness.producer()
-        await producer.send(numbered(topic, 20, keys=1))
-        member = await harness.member(harness.group(), [topic], runs=False)
-        await harness.poll_until(member, 20)
-        assert member.consumer is not None
-        await member.consumer.seek(member.handled[0].partition, 5)
-        again = (await harness.poll_until(member, 35))[20:]
-        assert [delivery.offset for delivery in again] == list(range(5, 20))
-
-    async def test_a_seek_forward_skips(self, harness: BusHarness) -> None:
-        _, topic, producer = await harness.producer()
-        await producer.send(numbered(topic, 30, keys=1))
-        member = await harness.member(harness.group(), [topic], runs=False, max_messages=5)
-        await harness.poll_until(member, 5)
-        assert member.consumer is not None
-        await member.consumer.seek(member.handled[0].partition, 20)
-        rest = (await harness.poll_until(member, 15))[5:]
-        assert [delivery.offset for delivery in rest] == list(range(20, 30))
-
     async def test_a_poll_hands_out_no_more_than_asked(self, harness: BusHarness) -> None:
         _, topic, producer = await harness.producer()
         await producer.send(numbered(topic, 60))

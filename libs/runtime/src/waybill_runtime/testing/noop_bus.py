@@ -49,9 +49,6 @@ class NoopConsumer:
         await asyncio.sleep(timeout_s)
         return ()
 
-    async def seek(self, partition: Partition, offset: int) -> None:
-        """Nothing moves."""
-
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Nothing is noted."""
 

@@ -276,9 +276,6 @@ class _WatchedConsumer:
     async def poll(self, *, max_messages: int, timeout_s: float) -> Sequence[Delivery]:
         return await self._inner.poll(max_messages=max_messages, timeout_s=timeout_s)
 
-    async def seek(self, partition: Partition, offset: int) -> None:
-        await self._inner.seek(partition, offset)
-
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         label = f"{self._service}/{_site()}"
         await self._hook(Point(label, "before", BusUnavailable))

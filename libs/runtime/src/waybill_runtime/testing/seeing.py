@@ -6,11 +6,11 @@ from dataclasses import replace
 from waybill_events import codec
 from waybill_events.envelope import DEFAULT_TENANT, StreamId
 from waybill_runtime.decider import AnyDecider, Intent
+from waybill_runtime.testing.working import CAUSE, working
 from waybill_runtime.testing.world import World, simulate
-from waybill_runtime.work import Cause, See, V, Work
+from waybill_runtime.work import See, V
 
 ID = "1"
-CAUSE = Cause(causation_id="test", actor="system:test")
 
 
 def shown_and_read(
@@ -28,16 +28,14 @@ def shown_and_read(
         on = World().infrastructure("db")
         pairs = []
         for commands in asked:
-            async with on.store.transaction() as transaction:
-                work = Work(transaction, now=on.store.now(), ids=on.ids)
+            async with working(on) as work:
                 await work.load(decider, [ID])
                 for command in commands:
                     try:
                         work.execute(Intent(decider, ID, command), CAUSE)
                     except refusals:
                         continue
-                await work.flush()
-                shown = work.seen(decider, ID, see)
+            shown = work.seen(decider, ID, see)
             name = str(StreamId(DEFAULT_TENANT, decider.category, ID))
             async with on.store.reading() as reading:
                 stream = (await reading.streams.load([name], lock=False))[name]

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from fulfillment import bootstrap
 from fulfillment.adapters.carrier_memory import MemoryCarrier
-from fulfillment.deadlines import Deadlines
+from fulfillment.due import Deadlines
 from fulfillment.ports import Recipient
 from fulfillment.settings import Settings
 from waybill_events import capture, codec, inventory

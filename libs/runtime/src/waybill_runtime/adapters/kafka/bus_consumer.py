@@ -81,12 +81,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             if self._clock.monotonic_s() >= until_s:
                 return ()
 
-    async def seek(self, partition: Partition, offset: int) -> None:
-        if partition not in self._holdings.claims or self._client is None:
-            raise ValueError(f"{partition} is not ours")
-        self._holdings.place(partition, offset)
-        self._seek(self._client, [partition])
-
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         mine = {_pair(p): at for p, at in offsets.items() if p in self._holdings.claims}
         if self._client is None or self.closed or not mine:

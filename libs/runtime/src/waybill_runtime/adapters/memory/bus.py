@@ -142,11 +142,11 @@ class MemoryConsumer:
             await self._broker.changed(min(left_s, self._broker.lease_s / 3))
             await self._bus.enter("poll")
 
-    async def seek(self, partition: Partition, offset: int) -> None:
-        if partition not in self._holdings.claims:
-            raise ValueError(f"{partition} is not ours")
-        self._read = -1
-        self._holdings.place(partition, offset, self._broker.ends(self._topics)[partition])
+    def go_back(self, partition: Partition, offset: int) -> None:
+        """Deliver from here once more, if it is ours, as a bus does that forgot where we were."""
+        if partition in self._holdings.claims:
+            self._read = -1
+            self._holdings.place(partition, offset)
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         if not self._closed:
@@ -212,5 +212,4 @@ class MemoryConsumer:
             return
         for partition, position in list(self._holdings.positions.items()):
             if back := self._broker.faults.rewinds(self._node, partition):
-                self._read = -1
-                self._holdings.place(partition, max(0, position - back))
+                self.go_back(partition, max(0, position - back))

@@ -82,11 +82,6 @@ class PostgresConsumer:
             next_s = min(until_s, now_s + _LOOK_AGAIN_S, self._beat_due_s)
             await self._watch.wait(max(0.0, next_s - now_s))
 
-    async def seek(self, partition: Partition, offset: int) -> None:
-        if partition not in self._holdings.claims:
-            raise ValueError(f"{partition} is not ours")
-        self._holdings.place(partition, offset)
-
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         try:
             async with self._database.connection() as connection:

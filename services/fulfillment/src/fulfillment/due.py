@@ -1,4 +1,4 @@
-"""What a fulfillment order's facts make due: every waiting state has its deadline."""
+"""What a fulfillment order's facts make due: deadlines, labels to buy, parcels to look for."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from waybill_events import fulfillment as facts
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.decider import NOTHING, Follow
-from waybill_runtime.stored import Job
+from waybill_runtime.stored import ClaimedJob, Job
 
 MISS = "fulfillment.deadline"
 LABEL = "fulfillment.label"
@@ -72,6 +72,18 @@ def _follow(within: Deadlines, recorded: Recorded, event: Event) -> Follow:
             return Follow(cancel=(_id(MISS, id_),))
         case _:
             return NOTHING
+
+
+def about(job: ClaimedJob) -> tuple[str, str]:
+    """The order and the fulfillment order that a job is about."""
+    read = json.loads(job.payload)
+    return read["order_id"], read["fulfillment_order_id"]
+
+
+def state_of(job: ClaimedJob) -> facts.Waiting:
+    """The state that a deadline was set for."""
+    state: facts.Waiting = json.loads(job.payload)["state"]
+    return state
 
 
 _Of = (

@@ -4,8 +4,7 @@ Whoever asked waits for the verdict; a job finishes what nobody waits for any mo
 shipment up before asking again, and ask under the same key, so that nothing is bought twice.
 """
 
-import json
-
+from fulfillment import due
 from fulfillment.decider import commands, state
 from fulfillment.ports import (
     Carrier,
@@ -67,9 +66,8 @@ class Labels:
 
     async def finish(self, job: ClaimedJob) -> Outcome:
         """The effect `fulfillment.label`: settle a label that its buyer left open."""
-        payload = json.loads(job.payload)
-        order_id = payload["order_id"]
-        order = await self._order(job.tenant, order_id, payload["fulfillment_order_id"])
+        order_id, id_ = due.about(job)
+        order = await self._order(job.tenant, order_id, id_)
         try:
             verdict = await self.verdict(order, is_first_try=False)
         except VerdictUnknown as error:

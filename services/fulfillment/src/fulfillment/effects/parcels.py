@@ -1,8 +1,8 @@
 """Follows parcels: a callback or a timer says look, the carrier's look-up says what is true."""
 
-import json
 from typing import get_args
 
+from fulfillment import due
 from fulfillment.decider import commands, state
 from fulfillment.ports import Carrier, CarrierShipment, CarrierUnavailable
 from fulfillment.service import Rules
@@ -71,8 +71,7 @@ class Parcels:
 
     async def poll(self, job: ClaimedJob) -> Outcome:
         """The effect `fulfillment.track`: look again until every parcel's journey has ended."""
-        payload = json.loads(job.payload)
-        id_ = payload["fulfillment_order_id"]
+        order_id, id_ = due.about(job)
         pause_s = self._pause_s(job.attempt)
         try:
             shipment = await self._carrier.look_up(state.shipment_of(id_))
@@ -81,7 +80,7 @@ class Parcels:
         if shipment is None:
             reason = f"the carrier does not know our shipment {state.shipment_of(id_)}"
             return Outcome(again_s=pause_s, reason=reason)
-        intent = Intent(self._fulfillment, payload["order_id"], _tracking(id_, shipment))
+        intent = Intent(self._fulfillment, order_id, _tracking(id_, shipment))
         ended = all(
             any(scan.status in _LAST for scan in parcel.scans) for parcel in shipment.parcels
         )

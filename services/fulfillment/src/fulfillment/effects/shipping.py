@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 from fulfillment import views
 from fulfillment.decider import commands, state
-from fulfillment.labels import RECIPIENT_ERASED, Labels, VerdictUnknown
+from fulfillment.effects.labels import RECIPIENT_ERASED, Labels, VerdictUnknown
 from fulfillment.service import Rules, Warehouse, order_of
 from waybill_runtime.decider import Intent
 from waybill_runtime.http import conditions, idempotency
