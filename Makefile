@@ -39,18 +39,20 @@ install: $(STAMP) ## Make .venv from the hash-locked requirements
 
 .PHONY: lock
 lock: $(BIN)/uv ## Resolve the locks again: the workspace's, and one per image
-	@$(COMPILE) --group pyproject.toml:dev $(PROJECTS) --output-file requirements.lock
+	@$(COMPILE) --group pyproject.toml:dev --extra embedded $(PROJECTS) \
+		--output-file requirements.lock
 	@$(COMPILE) --constraint requirements.lock --output-file deploy/images/build.lock \
 		deploy/images/build.in
 	@$(COMPILE) --constraint requirements.lock --output-file sandboxes/requirements.lock \
 		sandboxes/pyproject.toml
+	@$(COMPILE) --constraint requirements.lock --output-file cli/requirements.lock $(PROJECTS)
 	@for service in $(SERVICES); do \
 		$(COMPILE) --constraint requirements.lock --output-file $$service/requirements.lock \
 			libs/events/pyproject.toml libs/runtime/pyproject.toml $$service/pyproject.toml; \
 	done
 
 .PHONY: isolated
-isolated: $(STAMP) ## Install each service alone, from its own lock, and import it
+isolated: $(STAMP) ## Install each service, and the command, alone from its own lock, and import it
 	@for service in $(notdir $(SERVICES)); do \
 		rm -rf $(VENV)/alone/$$service && $(BIN)/uv venv --quiet $(VENV)/alone/$$service && \
 		VIRTUAL_ENV=$(VENV)/alone/$$service $(BIN)/uv pip install --quiet --require-hashes \
@@ -60,6 +62,13 @@ isolated: $(STAMP) ## Install each service alone, from its own lock, and import 
 		(cd / && "$(CURDIR)/$(VENV)/alone/$$service/bin/python" -c "import $$service.bootstrap") && \
 		echo "$$service stands alone" || exit 1; \
 	done
+	@rm -rf $(VENV)/alone/operator && $(BIN)/uv venv --quiet $(VENV)/alone/operator
+	@VIRTUAL_ENV=$(VENV)/alone/operator $(BIN)/uv pip install --quiet --require-hashes \
+		-r cli/requirements.lock -r deploy/images/build.lock
+	@VIRTUAL_ENV=$(VENV)/alone/operator $(BIN)/uv pip install --quiet --no-deps \
+		--no-build-isolation $(addprefix ./,$(MEMBERS))
+	@(cd / && "$(CURDIR)/$(VENV)/alone/operator/bin/waybill" --help >/dev/null) && \
+		echo "waybill stands without what it embeds"
 
 # --- checking -----------------------------------------------------------------------------
 
@@ -141,16 +150,15 @@ test: $(STAMP) ## Run every suite; KAFKA=required fails instead of leaving Kafka
 BASE ?= python:3.11-slim
 DOCKER ?= docker
 VERSION ?= dev
-IMAGES := $(notdir $(SERVICES)) sandboxes
+IMAGES := $(SERVICES) sandboxes cli
 
 .PHONY: images
 images: ## Build every image (BASE=any image with Python and venv, BUILD_ARGS=…)
-	@for name in $(IMAGES); do \
-		file=services/$$name/Dockerfile; [ -e $$file ] || file=$$name/Dockerfile; \
-		begun=$$SECONDS; \
+	@for folder in $(IMAGES); do \
+		name=$${folder##*/}; [ $$name != cli ] || name=operator; begun=$$SECONDS; \
 		DOCKER_BUILDKIT=1 "$(DOCKER)" build --quiet --build-arg BASE="$(BASE)" \
 			--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
-			$(BUILD_ARGS) --file $$file --tag waybill/$$name:$(VERSION) . >/dev/null || exit 1; \
+			$(BUILD_ARGS) --file $$folder/Dockerfile --tag waybill/$$name:$(VERSION) . >/dev/null || exit 1; \
 		printf '%-28s %4d s  %sB\n' waybill/$$name:$(VERSION) $$((SECONDS - begun)) \
 			"$$("$(DOCKER)" image inspect --format '{{.Size}}' waybill/$$name:$(VERSION) \
 				| numfmt --to=si)"; \

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from waybill import registry, system
 from waybill.__main__ import app
 from waybill.embedded.fixtures import TestPostgres
-from waybill.failure import NOT_FOUND, USAGE, Failure
+from waybill.failure import NOT_FOUND, UNAVAILABLE, USAGE, Failure
 from waybill_events.catalogue import TOPICS
 from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
@@ -150,6 +150,15 @@ def test_an_audit_names_the_parked_and_says_what_it_could_not_have(shop: None) -
     assert found["I14"]["missing"] == ["the services' logs"]
     behind = [f"tracking is {n} behind on notifications/{at}" for n, at in ((2, 8), (1, 11))]
     assert set(behind) < set(found["I10"]["violations"])
+
+
+def test_a_database_of_another_release_is_told_before_anything_is_read(
+    shop: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waybill_runtime.adapters.postgres.schema.serves", lambda revision: False)
+    with pytest.raises(Failure, match=r"the database of capture, .*the schema is at") as told:
+        run_plainly("parked", "list")
+    assert told.value.code == UNAVAILABLE
 
 
 def test_parked_keys_are_listed_shown_retried_and_gone(shop: None) -> None:

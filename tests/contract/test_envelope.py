@@ -50,7 +50,7 @@ events = st.builds(
     actor=words,
     origin=st.sampled_from(["live", "import", "repair"]),
     data=st.text(kept),
-)
+).filter(lambda event: event.stream.count("/") < 2 or event.stream.startswith(f"{event.tenant}/"))
 
 
 def message(change: dict[str, bytes | None]) -> list[tuple[str, bytes]]:

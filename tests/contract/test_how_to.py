@@ -17,6 +17,7 @@ from waybill_runtime.http.kinds import KINDS
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs/how-to").glob("*.md"))
 STATUSES = {(kind, entry.status) for kind, entry in KINDS.items()}
+SAID = r"(?:\.venv/bin/waybill|run --rm(?: -T)? operator| -- waybill)"
 SERVICES = r"(?:capture|inventory|payment|fulfillment|notification)"
 
 
@@ -51,8 +52,16 @@ def test_a_page_names_metrics_events_and_commands_that_exist(page: Path) -> None
     types = set(re.findall(rf"\b{SERVICES}\.[a-z]+_[a-z_]+\b", text))
     assert {name for name in types if f"{name}.v1" not in CATALOGUE} == set()
     known = set(commands())
-    for called in re.findall(r"\.venv/bin/waybill ((?:parked |projections |keys )?[a-z-]+)", text):
+    for called in re.findall(rf"{SAID} ((?:parked |projections |keys )?[a-z-]+)", text):
         assert called in known, called
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_for_operators_leads_to_how_it_is_done_in_containers(page: Path) -> None:
+    text = page.read_text()
+    operates = r"\.venv/bin/waybill (?:parked|projections|keys|republish|restore-from-bus)"
+    if re.search(operates, text):
+        assert "(run-commands-in-containers.md" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

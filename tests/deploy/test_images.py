@@ -22,8 +22,8 @@ BUILD_S = 900
 
 
 def _dockerfile(name: str) -> str:
-    folder = ROOT / "services" / name
-    return (folder if folder.is_dir() else ROOT / name).joinpath("Dockerfile").read_text()
+    folder = {"sandboxes": "sandboxes", "operator": "cli"}.get(name, f"services/{name}")
+    return (ROOT / folder / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -34,7 +34,7 @@ def test_the_dockerfiles_of_the_services_differ_in_the_name_alone(service: str) 
     assert shape(_dockerfile(service), service) == shape(_dockerfile("capture"), "capture")
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "sandboxes"])
+@pytest.mark.parametrize("name", [*SERVICES, "sandboxes", "operator"])
 def test_an_image_is_built_in_two_stages_by_hash_and_runs_as_a_number(name: str) -> None:
     text = _dockerfile(name).replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -60,7 +60,7 @@ def test_an_image_is_built_in_two_stages_by_hash_and_runs_as_a_number(name: str)
 def test_images_see_nothing_but_what_they_are_made_of() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
-    allowed = {"!libs", "!services", "!sandboxes", "!deploy/images/*.lock"}
+    allowed = {"!libs", "!services", "!sandboxes", "!cli", "!deploy/images/*.lock"}
     assert rules[0] == "*"
     assert {rule for rule in rules if rule.startswith("!")} == allowed
 
@@ -79,7 +79,7 @@ def test_compose_runs_what_the_catalogue_and_the_sandboxes_name(
     compose: Mapping[str, Any],
 ) -> None:
     migrations = {f"{service}-migrate" for service in SERVICES}
-    expected = {*SERVICES, *SANDBOXES, *migrations, "postgres", "kafka", "keys"}
+    expected = {*SERVICES, *SANDBOXES, *migrations, "postgres", "kafka", "keys", "operator"}
     assert set(compose["services"]) == expected
     for service in SERVICES:
         assert _resolved(compose["services"][service]["image"]) == f"waybill/{service}:dev"

@@ -19,6 +19,9 @@ BASE = ROOT / "deploy" / "k8s" / "base"
 Doc = dict[str, Any]
 NEWEST = list(dict.fromkeys(kubernetes_validate.utils.all_versions()))[-3:]
 Rule = Callable[[Sequence[Doc]], Iterator[str]]
+_OPERATOR = "CronJob/operator"
+_JOB_NAME = "metadata.labels['batch.kubernetes.io/job-name']"
+TOLD_TO_OPERATORS = ({"name": "USER", "valueFrom": {"fieldRef": {"fieldPath": _JOB_NAME}}},)
 
 
 def _title(doc: Doc) -> str:
@@ -30,9 +33,10 @@ def _of(docs: Sequence[Doc], *kinds: str) -> Iterator[Doc]:
 
 
 def _pods(docs: Sequence[Doc]) -> Iterator[tuple[str, Doc]]:
-    """Every pod specification, of Deployments and Jobs alike."""
-    for doc in _of(docs, "Deployment", "Job", "StatefulSet", "DaemonSet"):
-        yield _title(doc), doc["spec"]["template"]["spec"]
+    """Every pod specification, of Deployments and Jobs alike, and of what Jobs are made from."""
+    for doc in _of(docs, "Deployment", "Job", "StatefulSet", "DaemonSet", "CronJob"):
+        spec = doc["spec"]["jobTemplate"]["spec"] if doc["kind"] == "CronJob" else doc["spec"]
+        yield _title(doc), spec["template"]["spec"]
 
 
 def _containers(docs: Sequence[Doc]) -> Iterator[tuple[str, Doc]]:
@@ -80,8 +84,15 @@ def the_root_file_system_is_read_only_and_tmp_is_empty(docs: Sequence[Doc]) -> I
         if context.get("readOnlyRootFilesystem") is not True or "/tmp" not in mounts:  # noqa: S108
             yield title
     for title, pod in _pods(docs):
-        if any({"emptyDir", "secret"}.isdisjoint(volume) for volume in pod.get("volumes", ())):
+        parts = [part for one in pod.get("volumes", ()) for part in _parts(one)]
+        if any({"emptyDir", "secret"}.isdisjoint(part) for part in parts):
             yield title
+
+
+def _parts(volume: Doc) -> Sequence[Doc]:
+    """What a volume is made of: itself, or what is projected into one."""
+    sources: Sequence[Doc] | None = volume.get("projected", {}).get("sources")
+    return [volume] if sources is None else sources
 
 
 def nobody_shares_the_host(docs: Sequence[Doc]) -> Iterator[str]:
@@ -139,7 +150,7 @@ def containers_say_what_they_need(docs: Sequence[Doc]) -> Iterator[str]:
 
 def images_are_named_by_digest(docs: Sequence[Doc]) -> Iterator[str]:
     for title, container in _containers(docs):
-        service = title.partition("/")[2].partition("-")[0]
+        service = re.split("[-/]", title)[1]
         if not re.fullmatch(rf"[^:@]+/waybill/{service}@sha256:[0-9a-f]{{64}}", container["image"]):
             yield title
 
@@ -196,7 +207,8 @@ def secrets_are_named_and_never_here(docs: Sequence[Doc]) -> Iterator[str]:
     """A Secret is mounted, for variables are shown by whoever describes a pod."""
     yield from map(_title, _of(docs, "Secret"))
     for title, container in _containers(docs):
-        if container.get("env") != [{"name": SECRETS_DIR, "value": "/secrets"}]:
+        told = [one for one in container.get("env", ()) if one not in TOLD_TO_OPERATORS]
+        if told != [{"name": SECRETS_DIR, "value": "/secrets"}]:
             yield title
         mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", ())}
         mount = mounts.get("/secrets", {})
@@ -204,9 +216,26 @@ def secrets_are_named_and_never_here(docs: Sequence[Doc]) -> Iterator[str]:
             yield title
     for title, pod in _pods(docs):
         service = title.partition("/")[2].partition("-")[0]
-        mounted = [one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one]
-        if mounted != [f"{service}-secrets"]:
+        parts = [
+            part["secret"] for one in pod["volumes"] for part in _parts(one) if "secret" in part
+        ]
+        mounted = [part.get("secretName") or part["name"] for part in parts]
+        whose = [*SUBSCRIPTIONS, service] if title == _OPERATOR else [service]
+        if sorted(mounted) != sorted(f"{each}-secrets" for each in whose):
             yield title
+
+
+def nothing_runs_by_the_clock(docs: Sequence[Doc]) -> Iterator[str]:
+    """What operators work from is made by hand, waits some hours, and goes by itself."""
+    for doc in _of(docs, "CronJob"):
+        job = doc["spec"]["jobTemplate"]["spec"]
+        ends = 0 < job.get("activeDeadlineSeconds", 0) <= 4 * 3600
+        if (
+            doc["spec"].get("suspend") is not True
+            or not ends
+            or "ttlSecondsAfterFinished" not in job
+        ):
+            yield _title(doc)
 
 
 RULES: Sequence[Rule] = (
@@ -226,6 +255,7 @@ RULES: Sequence[Rule] = (
     objects_are_labelled_and_in_their_namespace,
     the_namespace_enforces_restricted_pods,
     secrets_are_named_and_never_here,
+    nothing_runs_by_the_clock,
 )
 
 Path_ = tuple[str | int, ...]
@@ -233,6 +263,8 @@ _POD: Path_ = ("spec", "template", "spec")
 _ONE: Path_ = (*_POD, "containers", 0)
 _CONTEXT: Path_ = (*_ONE, "securityContext")
 _JOB, _API = "Job/capture-migrate", "Deployment/capture-api"
+_JOB_SPEC: Path_ = ("spec", "jobTemplate", "spec")
+_THERE: Path_ = (*_JOB_SPEC, "template", "spec")
 PLANTS: Sequence[tuple[Rule, str, Path_, object]] = (
     (RULES[0], _JOB, (*_POD, "securityContext", "runAsNonRoot"), False),
     (RULES[0], _API, (*_POD, "securityContext", "runAsUser"), 0),
@@ -274,6 +306,12 @@ PLANTS: Sequence[tuple[Rule, str, Path_, object]] = (
     (RULES[15], _API, (*_POD, "volumes"), [{"name": "secrets", "emptyDir": {}}]),
     (RULES[15], _API, (*_ONE, "volumeMounts", 1, "readOnly"), False),
     (RULES[15], "Service/capture-api", ("kind",), "Secret"),
+    (RULES[0], _OPERATOR, (*_THERE, "securityContext", "runAsNonRoot"), False),
+    (RULES[3], _OPERATOR, (*_THERE, "volumes", 1, "projected", "sources", 0), {"configMap": {}}),
+    (RULES[15], _OPERATOR, (*_THERE, "volumes", 1, "projected", "sources"), []),
+    (RULES[15], _OPERATOR, (*_THERE, "containers", 0, "env", 1), {"name": "USER", "value": "x"}),
+    (RULES[16], _OPERATOR, ("spec", "suspend"), False),
+    (RULES[16], _OPERATOR, (*_JOB_SPEC, "activeDeadlineSeconds"), 86_400),
 )
 
 
@@ -343,6 +381,7 @@ def test_every_service_of_the_catalogue_has_what_a_service_has(docs: list[Doc]) 
             ("Job", "migrate"),
         )
     }
+    expected |= {"ServiceAccount/operator-runner", _OPERATOR}
     rest = [doc for doc in docs if doc["kind"] not in ("ConfigMap", "Namespace")]
     assert {_title(doc) for doc in rest} == expected
 

@@ -196,8 +196,10 @@ async def refusal(port: int, path: str | None) -> str | None:
                 request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
                 writer.write(request.encode())
                 await writer.drain()
-                status = (await reader.readline()).split()[1:2]
-                return None if status == [b"200"] else _words(status, await reader.read())
+                status = b"".join((await reader.readline()).split()[1:2]).decode(errors="replace")
+                if status == "200":
+                    return None
+                return words(status, (await reader.read()).partition(b"\r\n\r\n")[2])
             finally:
                 writer.close()
     except TimeoutError:
@@ -206,15 +208,15 @@ async def refusal(port: int, path: str | None) -> str | None:
         return str(error)
 
 
-def _words(status: list[bytes], answer: bytes) -> str:
+def words(status: str, body: bytes) -> str:
     """What a problem document says; the status of what is none."""
     try:
-        told = json.loads(answer.partition(b"\r\n\r\n")[2])
+        told = json.loads(body)
     except ValueError:
         told = None
     if isinstance(told, dict) and isinstance(said := told.get("detail"), str):
         return said
-    return f"it answers {status[0].decode(errors='replace')}" if status else "it answers nothing"
+    return f"it answers {status or 'nothing'}"
 
 
 async def _within(work: Awaitable[object], limit_s: float) -> bool:

@@ -85,7 +85,7 @@ def compose(service: str, system: System, on: "Infrastructure") -> "Blueprint":
         named = ", ".join(prefix + str(one["loc"][0]).upper() for one in error.errors())
         raise Failure(
             f"Settings of {service} are missing or wrong: {named}.",
-            f"Set its {prefix}… variables as the service itself has them.",
+            f"Set its {prefix}… variables, or mount them as files, as the service itself has them.",
             code=USAGE,
         ) from error
     return cast("Blueprint", _room(service, "bootstrap").compose(settings, on))

@@ -1,6 +1,7 @@
 """A running system as its operators reach it: databases, bus, URLs and keys.
 
-From `dev.env` of the home, and from the environment, which wins unless a home was named.
+From `dev.env` of the home, and from the environment, which wins unless a home was named. What the
+environment says, secrets may say as files, as they do for the services (`WAYBILL_SECRETS_DIR`).
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import structlog
 
 from waybill import home as homes
 from waybill.embedded import server
-from waybill.failure import UNAVAILABLE, Failure
+from waybill.failure import UNAVAILABLE, USAGE, Failure
 from waybill_runtime.bus import Bus, BusTruncated, BusUnavailable
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
@@ -26,7 +27,8 @@ from waybill_runtime.store import Store
 from waybill_runtime.stored import CommitUnknown, LockTimeout, StoreUnavailable
 
 CONNECTIONS = 4
-NAMED = ("BUS", "BUS_DATABASE_URL", "DATABASE_URL", "KAFKA_BOOTSTRAP")
+NAMED = ("BUS", "KAFKA_BOOTSTRAP", "KAFKA_REPLICATION")
+NAMED_BY_THEIR_END = ("_URL", "_KEY", "_KEY_PEPPER")
 T = TypeVar("T")
 
 
@@ -64,11 +66,11 @@ class System:
         from waybill_runtime.adapters.postgres.store import PostgresStore
 
         clock = SystemClock()
+        ids = RandomIds(clock)
+        bus = self._bus(clock, ids)
         store = await PostgresStore.open(
             self.dsn(name), clock=clock, max_connections=CONNECTIONS, name="waybill-operator"
         )
-        ids = RandomIds(clock)
-        bus = self._bus(clock, ids)
         try:
             await _reach(name, store, clock)
             yield Infrastructure(store, bus, clock, ids, Stopping())
@@ -80,18 +82,30 @@ class System:
         if self.bus == "kafka":
             from waybill_runtime.adapters.kafka.bus import KafkaBus
 
-            return KafkaBus(self.values.get("KAFKA_BOOTSTRAP", ""))
+            return KafkaBus(self._brokers(), replication=self._replication())
         from waybill_runtime.adapters.postgres.bus import PostgresBus
 
         return PostgresBus(self.dsn("bus"), clock, ids)
 
+    def _brokers(self) -> str:
+        if given := self.values.get("KAFKA_BOOTSTRAP"):
+            return given
+        raise Failure("Nothing says where Kafka is.", "Set KAFKA_BOOTSTRAP.", code=UNAVAILABLE)
+
+    def _replication(self) -> int:
+        """Copies of each topic that is missing and made anew, as the services would make it."""
+        given = self.values.get("KAFKA_REPLICATION", "1")
+        if given.isdecimal() and int(given):
+            return int(given)
+        what = f"KAFKA_REPLICATION is a number of copies, not {given}."
+        raise Failure(what, "Set what the services have.", code=USAGE)
+
 
 async def _reach(name: str, store: Store, clock: SystemClock) -> None:
-    """Say whose database it is that does not answer, and after how long."""
+    """Say whose database does not answer, or is of another release, and after how long."""
     began_s = clock.monotonic_s()
     try:
-        async with store.reading():
-            return
+        await store.ping()
     except StoreUnavailable as error:
         passed_s = clock.monotonic_s() - began_s
         why = str(error).strip().removesuffix(":")
@@ -104,10 +118,29 @@ def find(home: Path | None) -> System:
     kept = dev_env(found.dev_env)
     given = {
         name: value
-        for name, value in os.environ.items()
-        if value and (name in NAMED or name.endswith(("_URL", "_KEY")))
+        for name, value in (*_secrets().items(), *os.environ.items())
+        if value and (name in NAMED or name.endswith(NAMED_BY_THEIR_END))
     }
     return System(found, {**given, **kept} if home is not None else {**kept, **given})
+
+
+def _secrets() -> dict[str, str]:
+    """The files of the folder that the environment names, if it names one.
+
+    Raises:
+        Failure: the folder cannot be read: a mount that is missing is not "no secrets".
+    """
+    from waybill_runtime.settings import SECRETS_DIR
+
+    folder = os.environ.get(SECRETS_DIR)
+    if not folder:
+        return {}
+    try:
+        files = [path for path in Path(folder).iterdir() if path.is_file()]
+        return {path.name: path.read_text().strip() for path in files}
+    except OSError as error:
+        what = f"{SECRETS_DIR} names {folder}, which cannot be read: {error.strerror}."
+        raise Failure(what, "Mount it there as the services have theirs.", code=USAGE) from error
 
 
 def dev_env(file: Path) -> dict[str, str]:
@@ -159,9 +192,11 @@ class _Box(tuple[T]):
 
 
 def _unavailable(error: BaseException) -> Failure:
+    here = homes.Home.from_environment().exists()
+    ours = "Look with `waybill status` and `waybill logs`; start what is down with `waybill up`."
     return Failure(
         f"A store or the bus does not answer: {error}.",
-        "Look with `waybill status` and `waybill logs`; start what is down with `waybill up`.",
+        ours if here else "See that it runs, can be reached from here, and is of this release.",
         code=UNAVAILABLE,
     )
 

@@ -1,7 +1,6 @@
 """`waybill keys add | list | rotate | revoke`: who may call the services, and until when."""
 
 import json
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -39,6 +38,7 @@ def add(
     from waybill_runtime.http.auth import new_key
     from waybill_runtime.program import scopes_of
 
+    record.who()
     key, scopes = new_key(), scopes_of(role)
     _known(scopes)
     until = None if days is None else timedelta(days=days)
@@ -74,6 +74,7 @@ def rotate(
     """Make another key that opens the same, print it, and let the old one end after the overlap."""
     from waybill_runtime.http.auth import new_key
 
+    record.who()
     key = new_key()
     system.run(_rotate(system.find(home), key_id, key, timedelta(hours=overlap_h)))
     typer.echo(key)
@@ -82,6 +83,7 @@ def rotate(
 @app.command()
 def revoke(key_id: IdArgument, home: HomeOption = None) -> None:
     """Let a key in nowhere any more, within five seconds. It stays in the list."""
+    record.who()
     system.run(_end(system.find(home), key_id, timedelta()))
 
 
@@ -93,7 +95,7 @@ async def _ring(
     from waybill_runtime.http.auth import KeyRing
 
     variable = f"{service.upper()}_KEY_PEPPER"
-    pepper = os.environ.get(variable) or registry.environment(service, found).get(variable)
+    pepper = found.values.get(variable) or registry.environment(service, found).get(variable)
     if not pepper:
         raise Failure(
             f"Nothing says under what {service} hashes its keys.", f"Set {variable}.", code=USAGE

@@ -1,6 +1,5 @@
 """`waybill parked list | show | retry | repair | discard`: deliveries that wait for a person."""
 
-import getpass
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -79,6 +78,7 @@ def retry(key: KeyArgument, service: ServiceOption = None, home: HomeOption = No
 
     Stops at the first that fails again and says why (exit 1); what was applied stays applied.
     """
+    record.who()
     _tell(system.run(_retry(system.find(home), registry.services(service), key)), key)
 
 
@@ -109,9 +109,10 @@ def repair(
     """
     if not reason.strip():
         raise Failure("A repair needs a reason.", "Say it with --reason.", code=USAGE)
+    actor = f"staff:{record.who()}"
     found = system.find(home)
     names = registry.services(service)
-    owner, key = system.run(_repair(found, names, position, data.read_text(), reason))
+    owner, key = system.run(_repair(found, names, position, data.read_text(), reason, actor))
     typer.echo(f"{owner} {_shown(key)}: repaired")
     _tell(system.run(_retry(found, [owner], key)), key)
 
@@ -142,11 +143,10 @@ def discard(
         raise Failure("A discard needs a reason.", "Say it with --reason.", code=USAGE)
     if service and all_services:
         raise Failure("--service and --all-services contradict.", "Give one of them.", code=USAGE)
-    names = registry.services(service)
+    actor = f"staff:{record.who()}"
+    names, found = registry.services(service), system.find(home)
     system.run(
-        _discard(
-            system.find(home), names, key, reason, whole_key=whole_key, everywhere=all_services
-        )
+        _discard(found, names, key, reason, actor, whole_key=whole_key, everywhere=all_services)
     )
 
 
@@ -287,7 +287,12 @@ async def _retry(
 
 
 async def _repair(
-    found: system.System, names: Sequence[str], position: int, data: str, reason: str
+    found: system.System,
+    names: Sequence[str],
+    position: int,
+    data: str,
+    reason: str,
+    actor: str,
 ) -> tuple[str, str]:
     """The service that repaired it, and the key."""
     from waybill_runtime.intake import Poison
@@ -303,7 +308,6 @@ async def _repair(
         raise Failure(f"{both} have a position {position}.", "Name one: --service.", code=USAGE)
     async with _unparking(found, owners[0]) as parked:
         try:
-            actor = f"staff:{getpass.getuser()}"
             done = await parked.repair(position, data, reason=reason, actor=actor)
         except (Unfit, Poison) as refused:
             raise Failure(
@@ -319,6 +323,7 @@ async def _discard(
     names: Sequence[str],
     key: str,
     reason: str,
+    actor: str,
     *,
     whole_key: bool,
     everywhere: bool,
@@ -331,7 +336,6 @@ async def _discard(
             "Name one with --service, or say --all-services.",
             code=USAGE,
         )
-    actor = f"staff:{getpass.getuser()}"
     for owner in owners:
         async with _unparking(found, owner) as parked:
             gone = await parked.discard(key, reason=reason, actor=actor, whole_key=whole_key)

@@ -76,6 +76,7 @@ def rebuild(name: NameArgument, service: ServiceOption = None, home: HomeOption 
     Reads go on meanwhile and never go back. Interrupted, it goes on where it was when called
     again. The generation before stays until the next rebuild.
     """
+    record.who()
     owned = registry.find_view(name, service)
     (compared,) = system.run(_build(system.find(home), [owned], switch=True))
     record.note("projection rebuilt", service=owned[0], view=name, generation=compared.generation)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import psutil
 import typer
 from rich.table import Table
 
-from waybill import children, logfiles, show, state
+from waybill import afar, children, logfiles, show, state
 from waybill import home as homes
 from waybill.embedded import server
 from waybill.embedded.postgres import EmbeddedPostgres
@@ -39,8 +40,14 @@ def status(
         bool, typer.Option("--json", help="The same for machines.")
     ] = False,
 ) -> None:
-    """Show each process: pid, port, readiness, restarts, resident memory."""
+    """Show each process: pid, port, readiness, restarts, resident memory.
+
+    Where there is no home, ask each service that `<SERVICE>_URL` names whether it is ready.
+    """
     home = homes.Home.from_environment()
+    if not home.exists() and (urls := afar.urls()):
+        _ask(urls, as_json=as_json)
+        return
     running = state.is_supervised(home)
     last = state.read(home)
     if not running and not last.orphans():
@@ -66,6 +73,18 @@ def status(
             "Run `waybill up` to start anew, or `waybill down`.",
         )
     if not all(row.ready for row in rows):
+        raise typer.Exit(UNAVAILABLE)
+
+
+def _ask(urls: Mapping[str, str], *, as_json: bool) -> None:
+    answers = asyncio.run(afar.ask(urls))
+    if as_json:
+        told = {"programs": [asdict(one) for one in answers]}
+        show.out.print(json.dumps(told, indent=2), markup=False)
+    else:
+        for one in answers:
+            show.out.print(f"{one.name}: {one.why or 'ready'} ({one.url})", markup=False)
+    if not all(one.ready for one in answers):
         raise typer.Exit(UNAVAILABLE)
 
 
