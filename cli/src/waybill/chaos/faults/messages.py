@@ -17,12 +17,15 @@ BACK_MAX = 60
 TROUBLE = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     BusTruncated,
     BusUnavailable,
     StoreUnavailable,
     OSError,
     TimeoutError,
 )
+"""What a store or a bus answers that was just struck: come again. An internal error is asyncpg's
+word for a connection that was cut while a statement was on its way."""
 POISON = "chaos-poison"
 
 
