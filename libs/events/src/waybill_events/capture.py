@@ -213,6 +213,11 @@ class OrderFulfillmentRecorded(Event):
     lines: tuple[LineProgress, ...]
 
 
+def cancelled_at_the_end(quantity: int, shipped: int) -> int:
+    """Of a line whose order was rejected, expired or cancelled: whatever had not left is off."""
+    return quantity - shipped
+
+
 class OrderCompleted(Event):
     """Nothing is open and the money is settled."""
 
