@@ -1,6 +1,6 @@
 """What capture says: the order's own stream, where its fate is decided. Topic `orders`."""
 
-from typing import ClassVar, Final, Literal, NewType
+from typing import ClassVar, Final, Literal, NewType, TypeAlias
 
 from waybill_events.event import (
     Allocation,
@@ -233,3 +233,20 @@ class RecipientErased(Event):
     TYPE: ClassVar[str] = "capture.recipient_erased.v1"
     recipient_ref: Id
     order_id: Id
+
+
+OrderEvent: TypeAlias = (
+    OrderPlaced
+    | OrderReserved
+    | OrderConfirmed
+    | OrderRejected
+    | OrderExpired
+    | OrderCancellationRequested
+    | OrderCancellationRefused
+    | OrderLinesCancelled
+    | OrderCancelled
+    | OrderPaymentRecorded
+    | OrderFulfillmentRecorded
+    | OrderCompleted
+)
+"""What an order's stream says. Its fold names each: a new one stops the type check there."""
