@@ -5,8 +5,11 @@ import itertools
 import pytest
 
 from waybill.chaos import kinds, orders, plan
+from waybill.chaos.faults import partners
 from waybill.failure import Failure
 from waybill.programs import BusName
+from waybill_sandboxes.carrier.faults import Faults as CarrierFaults
+from waybill_sandboxes.gateway.faults import Faults as GatewayFaults
 
 KINDS = (
     plan.Kind(name="kill", targets=("a", "b"), weight=3),
@@ -53,6 +56,16 @@ def test_some_faults_last_into_the_next_and_most_do_not() -> None:
     ]
     assert any(lasting)
     assert not all(lasting)
+
+
+def test_whatever_lies_are_drawn_gateway_and_carrier_take_them() -> None:
+    for seed in range(500):
+        for target, taken in (("gateway", GatewayFaults), ("carrier", CarrierFaults)):
+            fault = plan.Fault(
+                number=1, at_s=0.0, kind="lie", target=target, lasts_s=1.0, seed=seed
+            )
+            lies = taken.model_validate(partners.lies_drawn(fault)).model_dump()
+            assert all(lies[name] > 0 for name in partners.LIES[target])
 
 
 @pytest.mark.parametrize("bus", ["postgres", "kafka"])

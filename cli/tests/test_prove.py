@@ -28,6 +28,28 @@ def test_a_figure_that_is_not_what_was_asked_falls_short_in_either_direction() -
     ]
 
 
+def test_more_lies_than_asked_are_no_shortfall_and_fewer_are() -> None:
+    assert run.shortfalls({"stored_error_struck": 5.0}, {"stored_error_struck": 6.0}) == []
+    assert run.shortfalls({"stored_error_struck": 5.0}, {"stored_error_struck": 4.0}) == [
+        "stored_error_struck: 4 of 5"
+    ]
+
+
+def test_the_full_proof_asks_for_its_lies_at_the_rates_that_are_promised() -> None:
+    assert run.LIES == {
+        "timeout_after_charge": 0.3,
+        "timeout_before_charge": 0.1,
+        "stored_error": 0.05,
+    }
+    draws = 2 * run.SIZES["gateway"][1].orders
+    assert {lie: run.fewest(draws, rate) for lie, rate in run.LIES.items()} == {
+        "timeout_after_charge": 11_633,
+        "timeout_before_charge": 3_760,
+        "stored_error": 1_825,
+    }
+    assert run.fewest(18, 0.05) == 1
+
+
 def test_every_name_has_its_play_its_sizes_and_its_settings() -> None:
     assert run.PLAYS.keys() == run.SIZES.keys() == run.SETTINGS.keys()
 

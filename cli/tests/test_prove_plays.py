@@ -41,7 +41,8 @@ class Paper:
 
     def _decide(self, order_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         if asked["payment"]["token"] == "tok_pending":
-            return {"id": order_id, "status": "expired"}
+            paid = "pays in time" in self.cheats
+            return {"id": order_id, "status": "rejected" if paid else "expired"}
         if self.left <= 0 and "oversells" not in self.cheats:
             return {"id": order_id, "status": "rejected"}
         self.left -= 1
@@ -70,6 +71,11 @@ class PaperStage(run.Stage):
 
     async def sold_out(self, sku: str) -> tuple[int, int]:
         return self.paper.left, 0
+
+    async def struck(self) -> Mapping[str, int]:
+        draws = 2 * self.size.orders
+        struck = {lie: round(draws * rate) for lie, rate in (run.LIES | run.CALLBACK_LIES).items()}
+        return struck | ({"stored_error": 0} if "keeps to the truth" in self.paper.cheats else {})
 
 
 async def played(name: run.Name, size: Size, *cheats: str) -> Sequence[str]:
@@ -102,11 +108,13 @@ async def test_a_shop_that_keeps_its_word_falls_short_of_nothing() -> None:
     ("name", "size", "cheat", "short"),
     [
         ("oversell", OVER, "oversells", "rounds_not_exact: 2 of 0"),
+        ("oversell", OVER, "pays in time", "rounds_with_expiries: 0 of 2"),
         ("double-submit", TWICE, "doubles orders", "orders: 24 of 6"),
         ("double-submit", TWICE, "answers anew", "keys_answered_differently: 6 of 0"),
         ("double-submit", TWICE, "captures twice", "captures: 12 of 6"),
         ("gateway", LIED, "captures twice", "captured_twice: 9 of 0"),
         ("gateway", LIED, "short by one", "minor_units_off: 9 of 0"),
+        ("gateway", LIED, "keeps to the truth", "stored_error_struck: 0 of 1"),
     ],
 )
 async def test_each_broken_word_is_a_shortfall(

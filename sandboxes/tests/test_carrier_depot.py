@@ -174,6 +174,22 @@ def test_a_timeout_before_the_label_buys_nothing(carrier: depot.Carrier) -> None
     assert carrier.entries(0, 9) == []
 
 
+def test_each_lie_strikes_as_often_as_its_probability_says_and_is_counted(
+    carrier: depot.Carrier,
+) -> None:
+    carrier.set_faults(faults.Faults(timeout_before_label=0.5, timeout_after_label=0.4))
+
+    replies = [carrier.create_shipment(f"k{number}", shipment(), NOW) for number in range(1_000)]
+
+    struck = carrier.struck()
+    assert struck["timeout_before_label"] == sum(one.status == 504 for one in replies)
+    assert struck["timeout_after_label"] == sum(
+        one.delay_s > 0 for one in replies if one.status == 201
+    )
+    assert abs(struck["timeout_before_label"] - 500) < 64
+    assert abs(struck["timeout_after_label"] - 400) < 62
+
+
 def test_reordered_callbacks_overtake_each_other(carrier: depot.Carrier) -> None:
     carrier.set_faults(faults.Faults(reordered_callbacks=0.5, reordered_s=100, seed=3))
     carrier.create_shipment("k1", shipment(packages=3), NOW)

@@ -125,7 +125,13 @@ def test_faults_are_set_and_taken_back(run_sandbox: Any, tmp_path: Path) -> None
         assert gateway.http.post("/faults", json=wanted).json()["stored_error"] == 1.0
         key = {"Idempotency-Key": "k1"}
         assert gateway.http.post("/v1/authorizations", json=ORDER, headers=key).status_code == 500
+        shown = gateway.http.get("/faults").json()
+        assert (shown["faults"]["seed"], shown["struck"]) == (7, {"stored_error": 1})
         assert gateway.http.delete("/faults").json()["stored_error"] == 0.0
         key = {"Idempotency-Key": "k2"}
         assert gateway.http.post("/v1/authorizations", json=ORDER, headers=key).status_code == 201
         assert gateway.http.post("/faults", json={"stored_error": 2}).status_code == 422
+        both = {"stored_error": 0.6, "timeout_after_charge": 0.6}
+        refused = gateway.http.post("/faults", json=both)
+        assert refused.status_code == 422
+        assert "together at most 1" in refused.json()["errors"][0]["message"]

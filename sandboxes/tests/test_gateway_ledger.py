@@ -282,27 +282,6 @@ def test_the_ledger_is_read_in_pages(gateway: ledger.Gateway) -> None:
     assert gateway.entries(5, 2) == []
 
 
-def lied_run(seed: int) -> list[tuple[int, float]]:
-    gateway = ledger.Gateway(MemoryJournal(), OPTIONS)
-    gateway.set_faults(
-        faults.Faults(
-            timeout_after_charge=0.3, timeout_before_charge=0.1, stored_error=0.05, seed=seed
-        )
-    )
-    replies = [gateway.authorize(f"k{number}", order(), NOW) for number in range(200)]
-    return [(reply.status, reply.delay_s) for reply in replies]
-
-
-def test_faults_lie_at_their_rates_and_the_same_way_for_the_same_seed() -> None:
-    told = lied_run(7)
-
-    assert told == lied_run(7)
-    assert told != lied_run(8)
-    assert 35 < told.count((201, 30)) < 75
-    assert 8 < told.count((504, 30)) < 35
-    assert 2 < told.count((500, 0)) < 20
-
-
 def test_whatever_the_faults_a_repeated_key_charges_once(gateway: ledger.Gateway) -> None:
     gateway.set_faults(
         faults.Faults(timeout_after_charge=0.4, timeout_before_charge=0.4, stored_error=0.1, seed=1)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -109,6 +110,25 @@ def test_topics_and_subscriptions_name_only_services_and_topics() -> None:
     assert set(TOPICS.values()) < SERVICES
     assert SUBSCRIPTIONS.keys() == SERVICES
     assert {topic for topics in SUBSCRIPTIONS.values() for topic in topics} <= TOPICS.keys()
+
+
+@pytest.mark.parametrize(
+    ("topic", "union", "elsewhere"),
+    [
+        ("orders", capture.OrderEvent, {capture.RecipientErased}),
+        ("inventory", inventory.ReservationEvent, set()),
+        ("stock", inventory.StockEvent, set()),
+        ("fulfillment", fulfillment.FulfillmentEvent, set()),
+    ],
+)
+def test_what_a_stream_says_is_one_union_that_its_fold_matches_whole(
+    topic: str, union: object, elsewhere: set[type[Event]]
+) -> None:
+    """A new type comes into its union, and so before the fold: there the type check stops."""
+    said = get_args(union)
+    of_topic = {entry.model for entry in CATALOGUE.values() if entry.topic == topic}
+    assert set(said) == of_topic - elsewhere
+    assert len(said) == len(set(said))
 
 
 def test_every_event_class_is_in_the_catalogue_once() -> None:

@@ -5,7 +5,7 @@ writes a new one has to say here which story crashes in it.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,42 +37,79 @@ def functions(tree: ast.AST) -> Iterator[Function]:
             yield node
 
 
-def own(function: Function) -> Iterator[ast.Call]:
-    """Calls in a function, those of functions within it left to them."""
+def own(function: Function) -> Iterator[ast.AST]:
+    """What stands in a function, functions within it left to themselves."""
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if isinstance(node, ast.Call):
-            yield node
+        yield node
         waiting += ast.iter_child_nodes(node)
 
 
-def is_durable(call: ast.Call) -> bool:
-    """Whether a call is a use of a port: of the store, or of the bus."""
-    match call.func:
-        case ast.Name(id="transact"):
-            return True
-        case ast.Attribute(attr="transaction" | "marking" | "leadership"):
-            return True
-        case ast.Attribute(attr="send", value=ast.Name(id="producer")):
-            return True
-        case ast.Attribute(attr="commit", value=ast.Name(id="consumer")):
-            return True
-        case _:
-            return False
+def is_named(node: ast.AST, *names: str) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
 
 
-def uses(folder: Path) -> set[str]:
-    """Where ports of the store and of the bus are used, as `<module>.<function>`."""
+def port_methods() -> frozenset[str]:
+    """The methods of store and bus that have points around them, as the watchers say themselves."""
+    tree = ast.parse((RUNTIME / "testing/points.py").read_text())
+    return frozenset(
+        function.name
+        for function in functions(tree)
+        if any(
+            isinstance(node, ast.Call) and is_named(node.func, "_site") for node in own(function)
+        )
+    )
+
+
+METHODS = port_methods()
+
+
+def transacts(tree: ast.Module) -> frozenset[str]:
+    """What a module calls `transact`."""
+    return frozenset(
+        name.asname or name.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "waybill_runtime.transact"
+        for name in node.names
+    )
+
+
+def uses(folder: Path, *, foreign: Collection[str] = ()) -> set[str]:
+    """Where ports of the store and of the bus are used, as `<module>.<function>`.
+
+    By the method, called or bound for later, whatever its port is called. `foreign` are methods
+    that are of other ports here.
+    """
+    methods = (METHODS | {"transact"}) - set(foreign)
+
+    def is_use(node: ast.AST, called: Collection[str]) -> bool:
+        match node:
+            case ast.Call(func=ast.Name(id="partial"), args=[bound, *_]):
+                return is_use(ast.Call(func=bound, args=[], keywords=[]), called)
+            case ast.Call(func=ast.Attribute(attr=method)):
+                return method in methods
+            case ast.Call(func=ast.Name(id=name)):
+                return name in called
+            case _:
+                return False
+
     return {
         f"{module}.{function.name.lstrip('_')}"
         for module, tree in modules(folder)
         if module not in RUNS_FOR_OTHERS
+        for called in [transacts(tree)]
         for function in functions(tree)
-        if any(map(is_durable, own(function)))
+        if any(is_use(node, called) for node in own(function))
     }
+
+
+def uses_of(service: str) -> set[str]:
+    """A service's uses. It has no producer or consumer, so their names are its own ports'."""
+    folder = ROOT / "services" / service / "src"
+    return uses(folder, foreign=effects(folder) & {"send", "commit"})
 
 
 def commands(folder: Path) -> set[str]:
@@ -129,8 +166,19 @@ def test_each_use_of_a_port_in_the_runtime_has_a_case() -> None:
 def test_each_use_of_a_port_in_a_service_has_a_case(service: str) -> None:
     folder = ROOT / "services" / service / "src"
     sites = {row.site for row in ROWS if row.service == service}
-    assert (uses(folder) | commands(folder)) - sites == set()
+    assert (uses_of(service) | commands(folder)) - sites == set()
     assert effects(folder) - {site.rpartition(".")[2] for site in sites} == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_sends_or_polls_by_itself(service: str) -> None:
+    asked = {
+        node.attr
+        for _, tree in modules(ROOT / "services" / service / "src")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+    }
+    assert asked & {"producer", "consumer"} == set()
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -155,7 +203,7 @@ def test_no_case_is_of_a_call_that_is_not_in_the_source() -> None:
     known = uses(RUNTIME)
     for service in SERVICES:
         folder = ROOT / "services" / service / "src"
-        known |= {f"{service}/{use}" for use in uses(folder) | commands(folder)}
+        known |= {f"{service}/{use}" for use in uses_of(service) | commands(folder)}
     outside = ("gateway", "carrier", "recipients", "email", "sms")
     made_up = [
         row.label
@@ -174,15 +222,40 @@ def test_there_are_as_many_points_and_cases_as_are_asked_for() -> None:
     assert len(set(found)) == len(found) == 8 * len(labels) >= CASES
 
 
-def test_a_new_use_of_a_port_is_found(tmp_path: Path) -> None:
+def test_the_methods_looked_for_are_those_that_have_points() -> None:
+    assert {"transaction", "marking", "leadership", "cut", "send", "commit"} == METHODS
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "async with self._store.transaction() as t:\n        pass",
+        "async with stores[name].marking():\n        pass",
+        "await stack.enter_async_context(a.b.leadership('relay'))",
+        "await self._producer.send([])",
+        "await (await bus.producer()).send([])",
+        "await told.commit({})",
+        "await self._on.bus.cut({})",
+        "begin = partial(self._anything.transaction)",
+        "later(lambda: self._lines.send([]))",
+        "await run(store, ids, body)",
+        "await transact.transact(store, ids, body)",
+    ],
+)
+def test_a_new_use_of_a_port_is_found_whatever_the_port_is_called(tmp_path: Path, use: str) -> None:
     (tmp_path / "novel.py").write_text(
-        "async def _store(self):\n    async with self._store.transaction() as t:\n        pass\n"
+        "from waybill_runtime.transact import transact as run\n"
+        f"async def _store(self):\n    {use}\n"
+        "async def reads(self):\n    async with self._store.reading() as r:\n        pass\n"
     )
+    assert uses(tmp_path) == {"novel.store"}
+
+
+def test_a_command_of_an_api_is_found(tmp_path: Path) -> None:
     (tmp_path / "api.py").write_text(
         "def router():\n"
         "    async def once(x):\n        return await answered_once(x)\n"
         "    @router.post('/x')\n    async def make(x):\n        return await once(x)\n"
         "    @router.get('/x')\n    async def read(x):\n        return x\n"
     )
-    assert uses(tmp_path) == {"novel.store"}
     assert commands(tmp_path) == {"api.make"}

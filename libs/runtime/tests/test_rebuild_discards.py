@@ -1,9 +1,6 @@
 """What was given up is in no rebuilt view, and what stood in its way is."""
 
-import json
-
-from waybill_runtime import discarded, intake
-from waybill_runtime.stored import Document
+from waybill_runtime import discarded
 from waybill_runtime.testing.living import event, forged, living
 from waybill_runtime.testing.world import simulate
 
@@ -48,26 +45,5 @@ def test_what_took_a_given_up_place_and_is_lost_is_told_as_missing() -> None:
             await discarded.keep_taken(transaction, "group", [event("s", 2)])
             await transaction.inbox.mark("group", {"s": 2})
         assert (await live.compare()).missing == ("s@2: s@2 is not there",)
-
-    simulate(1, main())
-
-
-def test_what_an_earlier_release_discarded_is_left_out_as_it_was_then() -> None:
-    """It moved the inbox to the version, from wherever the stream stood."""
-
-    async def main() -> None:
-        live = await living()
-        await live.take(event("s", 1), event("s", 3))
-        async with live.on.store.transaction() as transaction:
-            told = json.dumps({"event": {"event_id": "s@3", "version": 3, "after": 1}})
-            record = {"group:s@3": Document(told)}
-            await transaction.documents.put("default", intake.DISCARDED, record)
-            (parked,) = await transaction.parking.parked("group")
-            await transaction.parking.unpark("group", [parked.position])
-            await transaction.inbox.mark("group", {"s": 3})
-        await live.take(event("s", 2), event("s", 4))
-        assert await live.shows() == (1, 4)
-        assert (await live.compare(switch=True)).equal
-        assert await live.shows() == (1, 4)
 
     simulate(1, main())

@@ -10,12 +10,13 @@ import hashlib
 import heapq
 import hmac
 import json
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from waybill_sandboxes import clock
 
@@ -24,7 +25,11 @@ RETRY_MAX_S = 30.0
 
 
 class CallbackFaults(BaseModel):
-    """How often callbacks lie; each a probability in [0, 1], drawn from one seeded source."""
+    """How often callbacks lie; each a probability in [0, 1], drawn from one seeded source.
+
+    Of lies that exclude each other one is drawn: together they are at most 1. When a callback is
+    told is drawn of those that are told at all.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,6 +40,32 @@ class CallbackFaults(BaseModel):
     late_s: float = Field(5.0, ge=0, le=600)
     reordered_s: float = Field(1.0, ge=0, le=600)
     seed: int = 0
+
+    def copies(self) -> Mapping[str, float]:
+        """Told never, or twice."""
+        return {
+            "lost_callbacks": self.lost_callbacks,
+            "duplicate_callbacks": self.duplicate_callbacks,
+        }
+
+    def turns(self) -> Mapping[str, float]:
+        """Told late, or out of its turn."""
+        return {
+            "late_callbacks": self.late_callbacks,
+            "reordered_callbacks": self.reordered_callbacks,
+        }
+
+    def alternatives(self) -> Sequence[Mapping[str, float]]:
+        """The lies that exclude each other."""
+        return (self.copies(), self.turns())
+
+    @model_validator(mode="after")
+    def _leave_no_more_than_one(self) -> Self:
+        for chances in self.alternatives():
+            if round(total := sum(chances.values()), 9) > 1:
+                names = ", ".join(chances)
+                raise ValueError(f"of {names} one is drawn: together at most 1, not {total:g}")
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +96,7 @@ class Outbox:
         self._order = 0
         self._size = 0
         self.dropped = 0
+        self.struck: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return self._size
@@ -84,15 +116,17 @@ class Outbox:
 
     def add_with_faults(self, callback: Callback, faults: CallbackFaults, dice: clock.Dice) -> None:
         """Queue a callback as the faults will have it: lost, late, out of its turn, or twice."""
-        lost, late, reordered, doubled = dice.roll(), dice.roll(), dice.roll(), dice.roll()
+        copies = self._strike(dice.draw(faults.copies()))
+        if copies == "lost_callbacks":
+            return
         told = callback
-        if late < faults.late_callbacks:
-            told = _out_of_turn(callback, faults.late_s)
-        elif reordered < faults.reordered_callbacks:
-            told = _out_of_turn(callback, faults.reordered_s * dice.roll())
-        if lost >= faults.lost_callbacks:
-            self.add(told)
-        if doubled < faults.duplicate_callbacks:
+        match self._strike(dice.draw(faults.turns())):
+            case "late_callbacks":
+                told = _out_of_turn(callback, faults.late_s)
+            case "reordered_callbacks":
+                told = _out_of_turn(callback, faults.reordered_s * dice.roll())
+        self.add(told)
+        if copies == "duplicate_callbacks":
             self.add(replace(told, lane=f"{told.lane}+{told.id}"))
 
     def take_due(self, now: datetime, limit: int) -> list[Callback]:
@@ -128,6 +162,12 @@ class Outbox:
     def next_due(self) -> datetime | None:
         """When the next callback is due, None when none waits."""
         return self._heads[0][0] if self._heads else None
+
+    def _strike(self, lie: str | None) -> str | None:
+        """Count a lie that was drawn, if one was."""
+        if lie is not None:
+            self.struck[lie] += 1
+        return lie
 
     def _put_head(self, callback: Callback) -> None:
         self._order += 1

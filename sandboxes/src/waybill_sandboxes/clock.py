@@ -2,7 +2,11 @@
 
 import random  # noqa: TID251 - the sandboxes' one source of chance
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def now() -> datetime:
@@ -38,3 +42,12 @@ class Dice:
     def roll(self) -> float:
         """The next number in [0, 1)."""
         return self._random.random()
+
+    def draw(self, chances: Mapping[T, float]) -> T | None:
+        """At most one of these by one roll, each as often as it says; what is left of 1 is none."""
+        left = self.roll()
+        for one, chance in chances.items():
+            left -= chance
+            if left < 0:
+                return one
+        return None

@@ -11,7 +11,7 @@ from capture import decider, service, views
 from capture.decider import commands
 from capture.decider.state import Confirmed, Ended
 from waybill_events import capture, codec
-from waybill_events.event import Allocation, Event, LineQuantity
+from waybill_events.event import Allocation, LineQuantity
 from waybill_runtime.testing import orders
 from waybill_runtime.testing.seeing import shown_and_read
 
@@ -85,7 +85,9 @@ story = st.builds(operator.add, opening, st.lists(command, max_size=25))
 """By chance alone hardly an order is confirmed and none is completed: most commands end it."""
 
 
-def played(asked: list[commands.Command]) -> list[tuple[commands.Command, list[Event]]]:
+def played(
+    asked: list[commands.Command],
+) -> list[tuple[commands.Command, list[capture.OrderEvent]]]:
     """Each command that was not refused, and what it added to the order placed before."""
     steps = []
     state = decider.evolve(decider.INITIAL, PLACED)
@@ -100,8 +102,11 @@ def played(asked: list[commands.Command]) -> list[tuple[commands.Command, list[E
     return steps
 
 
-def play(asked: list[commands.Command]) -> tuple[list[Event], decider.State]:
-    events: list[Event] = [PLACED, *(e for _, decided in played(asked) for e in decided)]
+def play(asked: list[commands.Command]) -> tuple[list[capture.OrderEvent], decider.State]:
+    events: list[capture.OrderEvent] = [
+        PLACED,
+        *(e for _, decided in played(asked) for e in decided),
+    ]
     state = decider.INITIAL
     for event in events:
         state = decider.evolve(state, event)

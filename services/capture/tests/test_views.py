@@ -1,5 +1,7 @@
 """What a storefront reads of an order's money."""
 
+import pytest
+
 from capture import views
 from waybill_events import capture
 from waybill_events.event import Event
@@ -53,3 +55,21 @@ def test_an_order_that_never_had_money_held_has_no_payment() -> None:
 
 def test_money_that_was_held_and_given_back_is_voided() -> None:
     assert seen(money("authorized", authorized=1195), money("voided")).payment_status == "voided"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        capture.OrderRejected(order_id=ORDER, reason="out_of_stock", detail="", shortages=()),
+        capture.OrderExpired(order_id=ORDER, reason="payment_timeout"),
+        capture.OrderCancelled(order_id=ORDER, reason="stock_lost"),
+    ],
+)
+def test_what_had_not_left_when_its_order_ended_is_cancelled_with_it(end: Event) -> None:
+    left = capture.OrderFulfillmentRecorded(
+        order_id=ORDER,
+        shipment_id="shp_1",
+        lines=(capture.LineProgress(line_id="ln_1", shipped=1, delivered=0),),
+    )
+    (line,) = seen(left, end).lines.values()
+    assert (line.cancelled, line.shipped) == (2, 1)

@@ -131,7 +131,7 @@ class Evidence:
         """Facts by type without version: `capture.order_placed`."""
         found: dict[str, list[Fact]] = {}
         for fact in self.facts:
-            found.setdefault(facts.kind(fact.recorded), []).append(fact)
+            found.setdefault(fact.kind, []).append(fact)
         return found
 
     @cached_property

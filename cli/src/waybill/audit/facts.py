@@ -23,6 +23,11 @@ class Fact:
     recorded: Recorded
     data: Json
 
+    @property
+    def kind(self) -> str:
+        """Its type without version."""
+        return kind(self.recorded)
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:

@@ -174,7 +174,7 @@ class _Gone:
         for record in records:
             if "taken" in record:
                 gone.taken[record["stream"], record["version"]] = record["taken"]
-            elif (event := record["event"]) is not None and not _was_known(record):
+            elif (event := record["event"]) is not None and not record.get("known"):
                 gone.streams.add(event["stream"])
                 place = event["stream"], event["version"]
                 gone.ids.setdefault(place, set()).add(event["event_id"])
@@ -189,12 +189,6 @@ class _Gone:
         if version > taken or place not in self.ids or self.knows(stream, version, event_id):
             return False
         return self.taken.get(place) != event_id
-
-
-def _was_known(record: Json) -> bool:
-    """Whether its place had been taken before: earlier releases said so by version alone."""
-    event = record["event"]
-    return bool(record.get("known")) or event["version"] <= event.get("after", 0)
 
 
 def compared(service: str, comparison: Comparison) -> Compared:

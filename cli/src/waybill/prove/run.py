@@ -1,6 +1,8 @@
 """Runs one proof: a system of its own, a crowd, quiet, audit, evidence."""
 
 import asyncio
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,9 +29,15 @@ Name = Literal["oversell", "double-submit", "gateway"]
 Tell = Callable[[str], None]
 Figures = dict[str, float]
 
+STRUCK = "_struck"
 TOP_UPS_MAX = 20
 TOP_UP_PAUSE_S = 2.0
 FACING_EXPIRY_S = "8"
+
+LIES = {"timeout_after_charge": 0.3, "timeout_before_charge": 0.1, "stored_error": 0.05}
+CALLBACK_LIES = {"duplicate_callbacks": 0.5, "reordered_callbacks": 0.5}
+DEVIATIONS = 4
+"""So many standard deviations below what is to be expected are too few lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +73,7 @@ SETTINGS: Mapping[Name, Mapping[str, str]] = {
     },
     "double-submit": {},
     "gateway": {
-        "GATEWAY_FAULTS": '{"timeout_after_charge": 0.3, "timeout_before_charge": 0.1,'
-        ' "stored_error": 0.05, "duplicate_callbacks": 0.5, "reordered_callbacks": 0.5}',
+        "GATEWAY_FAULTS": json.dumps(LIES | CALLBACK_LIES),
         "CAPTURE_UNPAID_ORDER_TTL_S": "600",
     },
 }
@@ -96,6 +103,12 @@ class Stage:
     async def entries(self) -> Sequence[Mapping[str, Any]]:
         """The gateway's own ledger."""
         return await outside.gateway(self.house.system, self.http)
+
+    async def struck(self) -> Mapping[str, int]:
+        """How often each lie of the gateway struck, as it counts them itself."""
+        answer = await self.http.get(f"{self.house.system.values['GATEWAY_URL']}/faults")
+        struck: Mapping[str, int] = answer.raise_for_status().json()["struck"]
+        return struck
 
     async def sold_out(self, sku: str) -> tuple[int, int]:
         """On hand, and held or allocated."""
@@ -147,12 +160,24 @@ async def prove(
 
 
 def shortfalls(asked: Figures, reached: Figures) -> Sequence[str]:
-    """Every figure that is not what was asked; quiet may come sooner."""
+    """Every figure that is not what was asked; quiet may come sooner, more lies may strike."""
     return [
         f"{name}: {reached[name]:g} of {wanted:g}"
         for name, wanted in asked.items()
-        if (reached[name] > wanted if name == "quiet_s" else reached[name] != wanted)
+        if _is_short(name, reached[name], wanted)
     ]
+
+
+def _is_short(name: str, reached: float, wanted: float) -> bool:
+    if name == "quiet_s":
+        return reached > wanted
+    return reached < wanted if name.endswith(STRUCK) else reached != wanted
+
+
+def fewest(draws: int, rate: float) -> float:
+    """How many lies strike at the least, when each of these draws is one as often as said."""
+    deviation = math.sqrt(draws * rate * (1 - rate))
+    return float(max(1, math.floor(draws * rate - DEVIATIONS * deviation)))
 
 
 async def _oversell(stage: Stage) -> tuple[Figures, Figures]:
@@ -161,7 +186,7 @@ async def _oversell(stage: Stage) -> tuple[Figures, Figures]:
     What an expiry sets free is sold to who comes after, until nothing is left.
     """
     size = stage.size
-    wrong = expired = sold = 0
+    wrong = expired = raced = sold = 0
     for number in range(size.rounds):
         sku = f"SCARCE-{number}"
         await customers.receive(stage.shop, f"scarce-{number}", sku, size.units)
@@ -189,15 +214,18 @@ async def _oversell(stage: Stage) -> tuple[Figures, Figures]:
         wrong += round_sold != size.units or stock != (0, 0)
         sold += round_sold
         expired += statuses["expired"]
+        raced += statuses["expired"] > 0
     asked = {
         "rounds": float(size.rounds),
         "units_sold": float(size.rounds * size.units),
         "rounds_not_exact": 0.0,
+        "rounds_with_expiries": float(size.rounds),
     }
     reached = {
         "rounds": float(size.rounds),
         "units_sold": float(sold),
         "rounds_not_exact": float(wrong),
+        "rounds_with_expiries": float(raced),
         "orders_expired": float(expired),
     }
     return asked, reached
@@ -244,7 +272,10 @@ async def _double_submit(stage: Stage) -> tuple[Figures, Figures]:
 
 
 async def _gateway(stage: Stage) -> tuple[Figures, Figures]:
-    """A gateway that lies about what it did: each payment is resolved, and made once."""
+    """A gateway that lies about what it did: each payment is resolved, and made once.
+
+    Each payment is two requests at least, authorise and capture, and as many callbacks.
+    """
     size = stage.size
     await customers.receive(stage.shop, "lies", "LIES", size.orders)
     tally = await customers.crowd(
@@ -261,17 +292,20 @@ async def _gateway(stage: Stage) -> tuple[Figures, Figures]:
     owed = sum(one.total_minor for one in tally.ended if one.status == "completed")
     taken = sum(int(entry["amount_minor"]) for entry in captures)
     given_back = sum(int(e["amount_minor"]) for e in _approved(entries, "refund"))
+    struck, lies = await stage.struck(), LIES | CALLBACK_LIES
     asked = {
         "payments": float(size.orders),
         "captured_twice": 0.0,
         "unresolved": 0.0,
         "minor_units_off": 0.0,
+        **{f"{lie}{STRUCK}": fewest(2 * size.orders, rate) for lie, rate in lies.items()},
     }
     reached = {
         "payments": float(len(tally.ended)),
         "captured_twice": float(len(captures) - len(references)),
         "unresolved": float(size.orders - len(tally.ended)),
         "minor_units_off": float(abs(taken - given_back - owed)),
+        **{f"{lie}{STRUCK}": float(struck.get(lie, 0)) for lie in lies},
         "completed": float(tally.statuses["completed"]),
     }
     return asked, reached

@@ -14,6 +14,7 @@ import structlog
 
 from waybill import programs
 from waybill.audit.evidence import Finding, OnBus
+from waybill.audit.facts import kind
 from waybill.audit.oracles import judge
 from waybill.audit.orders import ENDS
 from waybill.simulation import evidence, faults, faulty, partners, system
@@ -270,8 +271,8 @@ class Day:
         """How each order ended, by its own stream's last words."""
         events = self._world.database("capture").rows.events
         for event in islice(events.values(), self._read, None):  # what was said stays said
-            if event.type in ENDS:
-                self._ended[event.key] = ENDS[event.type]
+            if (end := ENDS.get(kind(event))) is not None:
+                self._ended[event.key] = end
         self._read = len(events)
         return self._ended
 

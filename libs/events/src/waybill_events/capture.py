@@ -1,6 +1,6 @@
 """What capture says: the order's own stream, where its fate is decided. Topic `orders`."""
 
-from typing import ClassVar, Final, Literal, NewType
+from typing import ClassVar, Final, Literal, NewType, TypeAlias
 
 from waybill_events.event import (
     Allocation,
@@ -213,6 +213,11 @@ class OrderFulfillmentRecorded(Event):
     lines: tuple[LineProgress, ...]
 
 
+def cancelled_at_the_end(quantity: int, shipped: int) -> int:
+    """Of a line whose order was rejected, expired or cancelled: whatever had not left is off."""
+    return quantity - shipped
+
+
 class OrderCompleted(Event):
     """Nothing is open and the money is settled."""
 
@@ -228,3 +233,20 @@ class RecipientErased(Event):
     TYPE: ClassVar[str] = "capture.recipient_erased.v1"
     recipient_ref: Id
     order_id: Id
+
+
+OrderEvent: TypeAlias = (
+    OrderPlaced
+    | OrderReserved
+    | OrderConfirmed
+    | OrderRejected
+    | OrderExpired
+    | OrderCancellationRequested
+    | OrderCancellationRefused
+    | OrderLinesCancelled
+    | OrderCancelled
+    | OrderPaymentRecorded
+    | OrderFulfillmentRecorded
+    | OrderCompleted
+)
+"""What an order's stream says. Its fold names each: a new one stops the type check there."""

@@ -3,7 +3,7 @@
 Topic `fulfillment`, keyed by order.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from waybill_events.event import (
     Event,
@@ -226,3 +226,23 @@ class DeadlineMissed(Event):
     state: Id
     owner: Id
     location: Id | None = None
+
+
+FulfillmentEvent: TypeAlias = (
+    FulfillmentOrderCreated
+    | FulfillmentAccepted
+    | FulfillmentRejected
+    | ItemsPicked
+    | ShortPicked
+    | PackagesPacked
+    | LabelRequested
+    | LabelFailed
+    | ShipmentDispatched
+    | TrackingUpdated
+    | ShipmentDelivered
+    | FulfillmentCancellationRequested
+    | FulfillmentCancelled
+    | FulfillmentCancellationRefused
+    | DeadlineMissed
+)
+"""What the stream of an order's fulfillment says. Its fold names each."""

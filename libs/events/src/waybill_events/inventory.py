@@ -3,7 +3,7 @@
 Topic `inventory` is keyed by order, topic `stock` by SKU.
 """
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -231,3 +231,28 @@ class ReorderSuggested(Event):
     available: Count
     reorder_point: Count
     quantity: Count
+
+
+ReservationEvent: TypeAlias = (
+    StockReserved
+    | StockReservationRejected
+    | ReservationConfirmed
+    | ReservationExpired
+    | ReservationReleased
+    | ReservationResourced
+    | ReservationConsumed
+)
+"""What a reservation's stream says. Its fold names each."""
+
+StockEvent: TypeAlias = (
+    StockReceived
+    | StockAdjusted
+    | StockCounted
+    | StockHeld
+    | StockAllocated
+    | StockReleased
+    | StockConsumed
+    | ReorderPointSet
+    | ReorderSuggested
+)
+"""What the stream of a SKU says. Its fold names each."""

@@ -172,13 +172,8 @@ DISCARDED = "discarded"
 
 
 def left_out(consumer: str, recorded: Recorded) -> str:
-    """The key in `repaired` of an event; in `discarded`, of what earlier releases gave up there."""
+    """The key in `repaired` of an event."""
     return f"{consumer}:{recorded.stream}@{recorded.version}"
-
-
-def left_out_after(record: Document) -> int:
-    """At which version an earlier release, which moved the inbox, gave up this record's event."""
-    return int(json.loads(record.body)["event"]["after"])
 
 
 def repaired(recorded: Recorded, record: Document | None) -> Recorded:

@@ -64,8 +64,6 @@ class _Round:
 
     live: Mapping[str, int]
     """The last version that the live consumer has taken."""
-    jumps: Mapping[tuple[str, int], int]
-    """Of (stream, version it stood at): the version that an earlier release moved it to then."""
     given_up: Mapping[str, GivenUp]
     repaired: Mapping[tuple[str, int], Document]
     """Of (stream, version): the body that the live consumer takes in place of the event's own."""
@@ -220,17 +218,13 @@ class Rebuild:
         """
         streams = {recorded.stream for recorded in waiting}
         live, given_up = await discarded.look(transaction, self._consumer, waiting)
-        jumps: dict[tuple[str, int], int] = {}
         repaired: dict[tuple[str, int], Document] = {}
         for tenant in {recorded.tenant for recorded in waiting}:
             of = {intake.left_out(self._consumer, r): r for r in waiting if r.tenant == tenant}
-            records = await transaction.documents.get(tenant, intake.DISCARDED, of)
-            for name, record in records.items():
-                jumps[of[name].stream, intake.left_out_after(record)] = of[name].version
             bodies = await transaction.documents.get(tenant, intake.REPAIRED, of)
             repaired |= {(of[n].stream, of[n].version): body for n, body in bodies.items()}
         taken = dict(await transaction.inbox.seen(self._name, streams))
-        return _Round(live, jumps, given_up, repaired, taken)
+        return _Round(live, given_up, repaired, taken)
 
     def _walk(self, this: _Round, stream: str) -> None:
         """Take what is next of a stream, for as long as the live consumer has taken it too."""
@@ -239,9 +233,6 @@ class Rebuild:
             at = this.seen.get(stream, 0)
             if at >= this.live.get(stream, 0):
                 break
-            if (jump := this.jumps.get((stream, at))) is not None:
-                this.seen[stream] = this.marks[stream] = jump
-                continue
             gone = this.given_up.get(stream, NOTHING_GIVEN_UP)
             if at + 1 in gone.events and at + 1 not in gone.taken:
                 this.seen[stream] = this.marks[stream] = at + 1  # the live consumer stepped over it

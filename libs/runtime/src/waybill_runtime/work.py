@@ -114,6 +114,19 @@ class Work:
             opened = _Open(decider, name, stream.version, state, stream.events)
             self._open[decider.category, id_] = opened
 
+    def begin(self, decider: AnyDecider, id_: str) -> None:
+        """Open a stream under an id that was drawn a moment before, without looking whether it is.
+
+        `flush` raises VersionConflict if it is, after all.
+
+        Raises:
+            ValueError: it is open already.
+        """
+        if (decider.category, id_) in self._open:
+            raise ValueError(f"{decider.category} {id_} is open already")
+        name = str(StreamId(self.tenant, decider.category, id_))
+        self._open[decider.category, id_] = _Open(decider, name, 0, decider.initial, ())
+
     def state(self, decider: AnyDecider, id_: str) -> Any:
         """The state of a loaded stream, with what was decided here so far."""
         return self._open[decider.category, id_].state

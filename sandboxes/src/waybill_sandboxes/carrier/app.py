@@ -67,6 +67,10 @@ def _tester_routes(carrier: depot.Carrier) -> APIRouter:
     ) -> dict[str, Any]:
         return {"entries": carrier.entries(after, limit)}
 
+    @routes.get("/faults")
+    async def lies() -> dict[str, Any]:
+        return {"faults": carrier.faults.model_dump(), "struck": carrier.struck()}
+
     @routes.post("/faults")
     async def lie(wanted: faults.Faults) -> faults.Faults:
         carrier.set_faults(wanted)

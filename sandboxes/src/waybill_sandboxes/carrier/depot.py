@@ -5,6 +5,7 @@ says, so parcels go on after a restart from where they were.
 """
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,6 +43,7 @@ class Carrier:
         self._due: list[tuple[datetime, str]] = []
         self._ledger_records: list[int] = []
         self._record_count = 0
+        self._struck: Counter[str] = Counter()
         self.set_faults(faults.Faults())
         untold: dict[str, callbacks.Callback] = {}
         for record in store.records():
@@ -56,6 +58,11 @@ class Carrier:
         """Lie like this from now on, the dice thrown anew from the seed."""
         self.faults = wanted
         self._dice = clock.Dice(wanted.seed)
+        self._callback_dice = clock.Dice(wanted.seed)
+
+    def struck(self) -> Counter[str]:
+        """How often each lie struck since this carrier was opened."""
+        return self._struck + self.outbox.struck
 
     # --- what shippers ask ----------------------------------------------------------------
 
@@ -65,8 +72,10 @@ class Carrier:
         print_ = replies.fingerprint(request.model_dump())
         if (stored := self._answers.find(key, print_)) is not None:
             return stored
-        before, after = self._dice.roll(), self._dice.roll()
-        if before < self.faults.timeout_before_label:
+        lie = self._dice.draw(self.faults.lies())
+        if lie is not None:
+            self._struck[lie] += 1
+        if lie == "timeout_before_label":
             return replies.problem(
                 504, "timeout", "Nothing was bought.", delay_s=self._options.hang_s
             )
@@ -96,7 +105,7 @@ class Carrier:
             raise AssertionError("labels were recorded without their answer")
         for parcel in self._shipments[shipment_id].parcels if not undeliverable else ():
             self._schedule(self._shipments[shipment_id], parcel)
-        hangs = after < self.faults.timeout_after_label
+        hangs = lie == "timeout_after_label"
         return replace(answer, replayed=False, delay_s=self._options.hang_s if hangs else 0.0)
 
     def void_shipment(self, shipment_id: str, now: datetime) -> Reply:
@@ -270,7 +279,7 @@ class Carrier:
         if untold is not None:
             untold[callback.id] = callback
         else:
-            self.outbox.add_with_faults(callback, self.faults, self._dice)
+            self.outbox.add_with_faults(callback, self.faults, self._callback_dice)
 
 
 def _step(

@@ -1,4 +1,6 @@
-"""The carrier's probabilistic lies, all drawn from one seeded source."""
+"""The carrier's probabilistic lies, all drawn from one seed."""
+
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
@@ -10,3 +12,13 @@ class Faults(callbacks.CallbackFaults):
 
     timeout_before_label: float = Field(0.0, ge=0, le=1)
     timeout_after_label: float = Field(0.0, ge=0, le=1)
+
+    def lies(self) -> Mapping[str, float]:
+        """Of one request at most one."""
+        return {
+            "timeout_before_label": self.timeout_before_label,
+            "timeout_after_label": self.timeout_after_label,
+        }
+
+    def alternatives(self) -> Sequence[Mapping[str, float]]:
+        return (*super().alternatives(), self.lies())

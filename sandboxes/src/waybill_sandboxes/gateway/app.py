@@ -81,6 +81,10 @@ def _tester_routes(gateway: ledger.Gateway) -> APIRouter:
         gateway.advance(clock.now())
         return {"entries": gateway.entries(after, limit)}
 
+    @routes.get("/faults")
+    async def lies() -> dict[str, Any]:
+        return {"faults": gateway.faults.model_dump(), "struck": gateway.struck()}
+
     @routes.post("/faults")
     async def lie(wanted: faults.Faults) -> faults.Faults:
         gateway.set_faults(wanted)

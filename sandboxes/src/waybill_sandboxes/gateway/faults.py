@@ -1,8 +1,10 @@
-"""The gateway's probabilistic lies, all drawn from one seeded source."""
+"""The gateway's probabilistic lies, all drawn from one seed."""
+
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from waybill_sandboxes import callbacks, clock
+from waybill_sandboxes import callbacks
 from waybill_sandboxes.gateway.tokens import Lie
 
 
@@ -14,15 +16,14 @@ class Faults(callbacks.CallbackFaults):
     error_before_charge: float = Field(0.0, ge=0, le=1)
     stored_error: float = Field(0.0, ge=0, le=1)
 
+    def lies(self) -> Mapping[Lie, float]:
+        """Of one request at most one."""
+        return {
+            Lie.TIMEOUT_BEFORE: self.timeout_before_charge,
+            Lie.ERROR_BEFORE: self.error_before_charge,
+            Lie.TIMEOUT_AFTER: self.timeout_after_charge,
+            Lie.STORED_ERROR: self.stored_error,
+        }
 
-def draw(faults: Faults, dice: clock.Dice) -> Lie:
-    """The lie of one request: at most one, tried in the order written here."""
-    for lie, probability in (
-        (Lie.TIMEOUT_BEFORE, faults.timeout_before_charge),
-        (Lie.ERROR_BEFORE, faults.error_before_charge),
-        (Lie.TIMEOUT_AFTER, faults.timeout_after_charge),
-        (Lie.STORED_ERROR, faults.stored_error),
-    ):
-        if dice.roll() < probability:
-            return lie
-    return Lie.NONE
+    def alternatives(self) -> Sequence[Mapping[str, float]]:
+        return (*super().alternatives(), {str(lie): rate for lie, rate in self.lies().items()})

@@ -4,7 +4,7 @@ Pure but for its journal: the time is an argument, chance is seeded. State is wh
 says, so a gateway opened on the same journal answers every old key as before.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -49,6 +49,7 @@ class Gateway:
         self._pending: deque[tuple[datetime, str]] = deque()
         self._ledger_records: list[int] = []
         self._record_count = 0
+        self._struck: Counter[str] = Counter()
         self.set_faults(faults.Faults())
         untold: dict[str, callbacks.Callback] = {}
         for record in store.records():
@@ -60,6 +61,11 @@ class Gateway:
         """Lie like this from now on, the dice thrown anew from the seed."""
         self.faults = wanted
         self._dice = clock.Dice(wanted.seed)
+        self._callback_dice = clock.Dice(wanted.seed)
+
+    def struck(self) -> Counter[str]:
+        """How often each lie struck since this gateway was opened."""
+        return self._struck + self.outbox.struck
 
     # --- what merchants ask ---------------------------------------------------------------
 
@@ -256,13 +262,14 @@ class Gateway:
 
     def _choose_lie(self, key: str, forced: Lie) -> Lie:
         if forced is Lie.NONE:
-            return faults.draw(self.faults, self._dice)
+            return self._dice.draw(self.faults.lies()) or Lie.NONE
         if forced in tokens.BEFORE and key in self._lied_to:
             return Lie.NONE
         return forced
 
     def _lie_before(self, key: str, lie: Lie) -> Reply:
         """Fail without having done anything; remembered, so that the same key works later."""
+        self._struck[lie] += 1
         if key not in self._lied_to:
             self._append({"kind": "lied", "idempotency_key": key})
         if lie is Lie.TIMEOUT_BEFORE:
@@ -273,6 +280,8 @@ class Gateway:
 
     def _commit(self, record: journal.Record, lie: Lie) -> Reply:
         """Write the operation down, then answer as the lie will have it."""
+        if lie is not Lie.NONE:
+            self._struck[lie] += 1
         if lie is Lie.STORED_ERROR:
             record |= {
                 "status": 500,
@@ -322,7 +331,7 @@ class Gateway:
         if untold is not None:
             untold[callback.id] = callback
         else:
-            self.outbox.add_with_faults(callback, self.faults, self._dice)
+            self.outbox.add_with_faults(callback, self.faults, self._callback_dice)
 
     def _fold_operation(self, record: journal.Record) -> books.Authorization:
         if record["operation"] == "authorize":

@@ -5,13 +5,13 @@ from enum import StrEnum
 
 
 class Lie(StrEnum):
-    """How an answer misleads about what was done."""
+    """How an answer misleads about what was done, as its probability is called."""
 
     NONE = "none"
     SLOW = "slow"
-    TIMEOUT_BEFORE = "timeout_before"
-    TIMEOUT_AFTER = "timeout_after"
-    ERROR_BEFORE = "error_before"
+    TIMEOUT_BEFORE = "timeout_before_charge"
+    TIMEOUT_AFTER = "timeout_after_charge"
+    ERROR_BEFORE = "error_before_charge"
     STORED_ERROR = "stored_error"
 
 

@@ -2,7 +2,6 @@
 
 import json
 
-from capture import reactor
 from waybill_events import capture
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
@@ -10,6 +9,13 @@ from waybill_runtime.decider import NOTHING, Follow
 from waybill_runtime.stored import ClaimedJob, Job
 
 EXPIRE = "capture.expire"
+SETTLED = (
+    capture.OrderConfirmed,
+    capture.OrderRejected,
+    capture.OrderExpired,
+    capture.OrderCancelled,
+)
+"""The facts after which an order's deadline has nothing to say."""
 
 
 def follow(recorded: Recorded, event: Event) -> Follow:
@@ -25,7 +31,7 @@ def follow(recorded: Recorded, event: Event) -> Follow:
             payload=payload,
         )
         return Follow(schedule=(job,))
-    return Follow(cancel=(job_id,)) if isinstance(event, reactor.SETTLED) else NOTHING
+    return Follow(cancel=(job_id,)) if isinstance(event, SETTLED) else NOTHING
 
 
 def order_of(job: ClaimedJob) -> str:

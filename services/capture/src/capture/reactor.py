@@ -58,14 +58,6 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], commands.Command]] = {
 HANDLES = frozenset(model.TYPE for model in _COMMANDS)
 """The types that change an order."""
 
-SETTLED = (
-    capture.OrderConfirmed,
-    capture.OrderRejected,
-    capture.OrderExpired,
-    capture.OrderCancelled,
-)
-"""The facts after which an order's deadline has nothing to say."""
-
 
 def react(event: Event) -> Sequence[tuple[str, commands.Command]]:
     """The order that an event concerns, and the command it means for it."""

@@ -111,7 +111,7 @@ class Orders:
         await transaction.documents.put(
             asked.tenant, RECIPIENTS, {order.recipient_ref: _recipient(body)}
         )
-        await work.load(ORDER, [order_id], lock=False)
+        work.begin(ORDER, order_id)
         work.execute(
             Intent(ORDER, order_id, commands.PlaceOrder(order=order)),
             asked.cause,
@@ -255,11 +255,9 @@ def _recipient(body: bodies.PlaceOrder) -> Document:
 
 
 def _line(seen: views.OrderSeen, line: views.LineSeen) -> bodies.LineView:
-    """Each unit in exactly one place; what ended with its order counts as cancelled."""
-    ended = seen.status in ("rejected", "expired", "cancelled")
+    """Each unit in exactly one place."""
     ordered = line.line.quantity
-    cancelled = ordered - line.shipped if ended else line.cancelled
-    rest = ordered - cancelled - line.shipped
+    rest = ordered - line.cancelled - line.shipped
     confirmed = seen.status in ("confirmed", "completed")
     return bodies.LineView(
         line_id=line.line.line_id,
@@ -268,9 +266,9 @@ def _line(seen: views.OrderSeen, line: views.LineSeen) -> bodies.LineView:
         unit_price_minor=line.line.unit_price_minor,
         quantities=bodies.LineVector(
             ordered=ordered,
-            cancelled=cancelled,
-            pending=0 if seen.reserved or ended else rest,
-            held=rest if seen.reserved and not confirmed and not ended else 0,
+            cancelled=line.cancelled,
+            pending=0 if seen.reserved else rest,
+            held=rest if seen.reserved and not confirmed else 0,
             allocated=rest if confirmed else 0,
             shipped=line.shipped,
             delivered=line.delivered,

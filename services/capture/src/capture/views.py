@@ -71,11 +71,11 @@ def _see(seen: OrderSeen, event: Event) -> OrderSeen:
             return replace(seen, status="confirmed", payment_status="authorized")
         case capture.OrderRejected(reason=reason):
             failed = "failed" if reason == capture.PAYMENT_DECLINED else seen.payment_status
-            return replace(seen, status="rejected", reason=reason, payment_status=failed)
+            return replace(_ended(seen, "rejected", reason), payment_status=failed)
         case capture.OrderExpired(reason=reason):
-            return replace(seen, status="expired", reason=reason)
+            return _ended(seen, "expired", reason)
         case capture.OrderCancelled(reason=reason):
-            return replace(seen, status="cancelled", reason=reason, cancelling=False)
+            return replace(_ended(seen, "cancelled", reason), cancelling=False)
         case capture.OrderCancellationRequested():
             return replace(seen, cancelling=True)
         case capture.OrderCancellationRefused():
@@ -99,6 +99,14 @@ def _see(seen: OrderSeen, event: Event) -> OrderSeen:
             return replace(seen, status="completed", payment_status=paid, charged_minor=charged)
         case _:
             return seen
+
+
+def _ended(seen: OrderSeen, status: str, reason: str) -> OrderSeen:
+    lines = {
+        line_id: replace(at, cancelled=capture.cancelled_at_the_end(at.line.quantity, at.shipped))
+        for line_id, at in seen.lines.items()
+    }
+    return replace(seen, status=status, reason=reason, lines=lines)
 
 
 def _cancel(

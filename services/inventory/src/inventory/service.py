@@ -110,7 +110,7 @@ class Reservations:
         intent = Intent(RESERVATION, request.order_id, considered)
         for event in work.execute(intent, request.cause):
             ledger.note(holding.movements(state, event), request.cause)
-            state = holding.evolve(state, event)
+            state = RESERVATION.evolve(state, event)
 
 
 class Shelves:

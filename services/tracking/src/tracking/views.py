@@ -155,10 +155,10 @@ def _order_change(order: OrderPart, event: Event) -> Mapping[str, object]:
 
 
 def _off(order: OrderPart) -> Mapping[str, object]:
-    """Whatever of an order had not left when it ended is cancelled with it."""
+    gone = capture.cancelled_at_the_end
     return {
         "lines": tuple(
-            line.model_copy(update={"cancelled": line.quantity - line.shipped})
+            line.model_copy(update={"cancelled": gone(line.quantity, line.shipped)})
             for line in order.lines
         )
     }

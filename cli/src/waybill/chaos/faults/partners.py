@@ -19,26 +19,38 @@ LIES: Mapping[str, tuple[str, ...]] = {
 }
 CALLBACKS = ("duplicate_callbacks", "reordered_callbacks", "late_callbacks", "lost_callbacks")
 RATE = (0.1, 0.5)
+ALL_LIES_MAX = 0.8
+"""Of one request at most one lie strikes: gateway and carrier refuse more than 1 together."""
 
 
 @asynccontextmanager
 async def lie(ground: Ground, fault: Fault) -> AsyncIterator[str]:
     """Answers mislead about what was done."""
-    async with _lying(ground, fault, LIES[fault.target]) as note:
+    async with _lying(ground, fault, lies_drawn(fault)) as note:
         yield note
 
 
 @asynccontextmanager
 async def callbacks(ground: Ground, fault: Fault) -> AsyncIterator[str]:
     """Callbacks come twice, late, out of their order or not at all."""
-    async with _lying(ground, fault, CALLBACKS) as note:
+    async with _lying(ground, fault, _drawn(fault, CALLBACKS)) as note:
         yield note
 
 
-@asynccontextmanager
-async def _lying(ground: Ground, fault: Fault, names: tuple[str, ...]) -> AsyncIterator[str]:
+def lies_drawn(fault: Fault) -> Mapping[str, float]:
+    """How often each of its lies strikes, all together ALL_LIES_MAX at most."""
+    drawn = _drawn(fault, LIES[fault.target])
+    share = min(1.0, ALL_LIES_MAX / sum(drawn.values()))
+    return {name: round(rate * share, 2) for name, rate in drawn.items()}
+
+
+def _drawn(fault: Fault, names: tuple[str, ...]) -> Mapping[str, float]:
     drawn = dice(fault)
-    rates = {name: round(drawn.uniform(*RATE), 2) for name in names}
+    return {name: round(drawn.uniform(*RATE), 2) for name in names}
+
+
+@asynccontextmanager
+async def _lying(ground: Ground, fault: Fault, rates: Mapping[str, float]) -> AsyncIterator[str]:
     active = ground.lies.setdefault(fault.target, {})
     active[fault.number] = rates
     try:

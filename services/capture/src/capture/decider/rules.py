@@ -24,6 +24,7 @@ from waybill_events.capture import (
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEvent,
     OrderExpired,
     OrderFulfillmentRecorded,
     OrderLinesCancelled,
@@ -32,14 +33,14 @@ from waybill_events.capture import (
     OrderReserved,
     RejectionReason,
 )
-from waybill_events.event import Event, LineQuantity, Shortage
+from waybill_events.event import LineQuantity, Shortage
 
 
 class CannotCancel(Exception):
     """The order has ended otherwise, or everything in it was dispatched."""
 
 
-def decide(command: commands.Command, state: State) -> Sequence[Event]:
+def decide(command: commands.Command, state: State) -> Sequence[OrderEvent]:
     """What a command means for an order. The same command again adds nothing.
 
     Raises:
@@ -58,7 +59,7 @@ def decide(command: commands.Command, state: State) -> Sequence[Event]:
             assert_never(state)
 
 
-def _decide_placed(command: commands.Command, state: Placed) -> Sequence[Event]:
+def _decide_placed(command: commands.Command, state: Placed) -> Sequence[OrderEvent]:
     order_id = state.order.order_id
     match command:
         case commands.NoteReserved() if state.reserved is None:
@@ -82,7 +83,7 @@ def _decide_placed(command: commands.Command, state: Placed) -> Sequence[Event]:
             return []
 
 
-def _reserve(command: commands.NoteReserved, order_id: str) -> Sequence[Event]:
+def _reserve(command: commands.NoteReserved, order_id: str) -> Sequence[OrderEvent]:
     """All of it, or what there is of an order that allows partial delivery."""
     reserved = OrderReserved(
         order_id=order_id,
@@ -116,7 +117,7 @@ def _confirm(
     )
 
 
-def _decide_confirmed(command: commands.Command, state: Confirmed) -> Sequence[Event]:
+def _decide_confirmed(command: commands.Command, state: Confirmed) -> Sequence[OrderEvent]:
     order_id = state.order.order_id
     match command:
         case commands.NoteShipped(shipment_id=shipment_id) if shipment_id not in state.shipped:
@@ -143,7 +144,7 @@ def _decide_confirmed(command: commands.Command, state: Confirmed) -> Sequence[E
 
 def _record(
     state: Confirmed, shipment_id: str, moved: Sequence[LineQuantity], *, delivered: bool
-) -> Sequence[Event]:
+) -> Sequence[OrderEvent]:
     """Note a shipment's way; a delivery told before its dispatch counts for both."""
     units = {part.line_id: part.quantity for part in moved}
     ships = shipment_id not in state.shipped
@@ -162,7 +163,7 @@ def _record(
     return _settled([event], state)
 
 
-def _will_not_ship(command: commands.NoteWillNotShip, state: Confirmed) -> Sequence[Event]:
+def _will_not_ship(command: commands.NoteWillNotShip, state: Confirmed) -> Sequence[OrderEvent]:
     """Cancel what is still open of these lines; the whole order when nothing is left of it."""
     parts = tuple(
         LineQuantity(line_id=part.line_id, sku=part.sku, quantity=quantity)
@@ -182,7 +183,7 @@ def _will_not_ship(command: commands.NoteWillNotShip, state: Confirmed) -> Seque
     return _settled([event], state)
 
 
-def _payment_lost(payment_id: str, state: Confirmed) -> Sequence[Event]:
+def _payment_lost(payment_id: str, state: Confirmed) -> Sequence[OrderEvent]:
     """Call off what has not left; what has left unpaid stays open, for people to see to."""
     if any(line.open for line in state.lines.values()):
         return _request_cancellation("payment_expired", state)
@@ -192,7 +193,7 @@ def _payment_lost(payment_id: str, state: Confirmed) -> Sequence[Event]:
 
 def _request_cancellation(
     reason: CancellationReason | GivenReason, state: Confirmed
-) -> Sequence[Event]:
+) -> Sequence[OrderEvent]:
     if state.cancelling is not None:
         return []
     if not any(line.open for line in state.lines.values()):
@@ -200,7 +201,7 @@ def _request_cancellation(
     return [OrderCancellationRequested(order_id=state.order.order_id, reason=reason)]
 
 
-def _settled(events: Sequence[Event], state: Confirmed) -> Sequence[Event]:
+def _settled(events: Sequence[OrderEvent], state: Confirmed) -> Sequence[OrderEvent]:
     """These events, and the order's completion when they leave nothing open and nothing due."""
     after: State = state
     for event in events:
@@ -220,7 +221,7 @@ def _settled(events: Sequence[Event], state: Confirmed) -> Sequence[Event]:
     return events
 
 
-def _decide_ended(command: commands.Command, state: Ended) -> Sequence[Event]:
+def _decide_ended(command: commands.Command, state: Ended) -> Sequence[OrderEvent]:
     order_id = state.order.order_id
     match command:
         case commands.NoteAuthorized(payment_id=payment_id, amount_minor=amount_minor):
@@ -234,7 +235,7 @@ def _decide_ended(command: commands.Command, state: Ended) -> Sequence[Event]:
             return []
 
 
-def _note_money(command: commands.NoteMoney, order_id: str, money: Money) -> Sequence[Event]:
+def _note_money(command: commands.NoteMoney, order_id: str, money: Money) -> Sequence[OrderEvent]:
     """Sums only grow. What failed stays so until money is given back: a rest let go of after a
     shipment that nobody paid for makes nothing of it paid.
     """

@@ -11,6 +11,7 @@ from waybill_events.capture import (
     OrderCancelled,
     OrderCompleted,
     OrderConfirmed,
+    OrderEvent,
     OrderExpired,
     OrderFulfillmentRecorded,
     OrderLinesCancelled,
@@ -19,7 +20,7 @@ from waybill_events.capture import (
     OrderRejected,
     OrderReserved,
 )
-from waybill_events.event import Event, LineQuantity
+from waybill_events.event import LineQuantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ State: TypeAlias = Nothing | Placed | Confirmed | Ended
 INITIAL: State = Nothing()
 
 
-def evolve(state: State, event: Event) -> State:
+def evolve(state: State, event: OrderEvent) -> State:
     """The state after an event. Never refuses: what makes no sense changes nothing."""
     match state:
         case Nothing():
@@ -121,7 +122,7 @@ def _begin(order: OrderPlaced) -> Placed:
     return Placed(order=order, lines=lines)
 
 
-def _evolve_placed(state: Placed, event: Event) -> State:
+def _evolve_placed(state: Placed, event: OrderEvent) -> State:
     match event:
         case OrderReserved():
             return replace(state, reserved=event)
@@ -132,11 +133,20 @@ def _evolve_placed(state: Placed, event: Event) -> State:
         case OrderConfirmed():
             money = replace(state.money, authorized_minor=event.authorized_minor)
             return Confirmed(order=state.order, lines=state.lines, money=money)
-        case _:
+        case OrderRejected() | OrderExpired() | OrderCancelled() | OrderCompleted():
             return _ended(state, event)
+        case (
+            OrderPlaced()
+            | OrderFulfillmentRecorded()
+            | OrderCancellationRequested()
+            | OrderCancellationRefused()
+        ):
+            return state
+        case _:
+            assert_never(event)
 
 
-def _evolve_confirmed(state: Confirmed, event: Event) -> State:
+def _evolve_confirmed(state: Confirmed, event: OrderEvent) -> State:
     match event:
         case OrderFulfillmentRecorded():
             return _progress(state, event)
@@ -149,11 +159,17 @@ def _evolve_confirmed(state: Confirmed, event: Event) -> State:
             return replace(state, cancelling=GivenReason(reason))
         case OrderCancellationRefused():
             return replace(state, cancelling=None)
-        case _:
+        case OrderRejected() | OrderExpired() | OrderCancelled() | OrderCompleted():
             return _ended(state, event)
+        case OrderPlaced() | OrderReserved() | OrderConfirmed():
+            return state
+        case _:
+            assert_never(event)
 
 
-def _ended(state: Placed | Confirmed, event: Event) -> State:
+def _ended(
+    state: Placed | Confirmed, event: OrderCompleted | OrderRejected | OrderExpired | OrderCancelled
+) -> Ended:
     match event:
         case OrderCompleted():
             return Ended(order=state.order, status="completed", money=state.money)
@@ -164,7 +180,7 @@ def _ended(state: Placed | Confirmed, event: Event) -> State:
         case OrderCancelled():
             return Ended(order=state.order, status="cancelled", money=state.money)
         case _:
-            return state
+            assert_never(event)
 
 
 def _progress(state: Confirmed, event: OrderFulfillmentRecorded) -> Confirmed:

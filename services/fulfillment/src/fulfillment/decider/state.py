@@ -111,7 +111,7 @@ class State:
 INITIAL = State()
 
 
-def evolve(state: State, event: Event) -> State:
+def evolve(state: State, event: facts.FulfillmentEvent) -> State:
     """The state after an event. Never refuses: what makes no sense changes nothing."""
     match event:
         case facts.FulfillmentOrderCreated(fulfillment_order_id=id_):
@@ -128,9 +128,23 @@ def evolve(state: State, event: Event) -> State:
             return _numbered(state, event.replaces)
         case facts.TrackingUpdated(shipment_id=shipment_id):
             return _with(state, fulfillment_order_of(shipment_id), event)
+        case (
+            facts.FulfillmentAccepted()
+            | facts.FulfillmentRejected()
+            | facts.ItemsPicked()
+            | facts.ShortPicked()
+            | facts.PackagesPacked()
+            | facts.LabelRequested()
+            | facts.LabelFailed()
+            | facts.ShipmentDispatched()
+            | facts.ShipmentDelivered()
+            | facts.FulfillmentCancelled()
+            | facts.FulfillmentCancellationRefused()
+            | facts.DeadlineMissed()
+        ):
+            return _with(state, event.fulfillment_order_id, event)
         case _:
-            id_ = getattr(event, "fulfillment_order_id", "")
-            return _with(state, id_, event)
+            assert_never(event)
 
 
 def fulfillment_order_of(shipment_id: str) -> str:

@@ -84,7 +84,7 @@ class Labels:
             stream = (await reading.streams.load([name], lock=False))[name]
         folded = state.INITIAL
         for recorded in stream.events:
-            folded = state.evolve(folded, codec.decode(recorded))
+            folded = self._fulfillment.evolve(folded, codec.decode(recorded))
         return folded.orders.get(fulfillment_order_id)
 
     async def _ask(

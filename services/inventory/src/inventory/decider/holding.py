@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 from inventory.decider.stock import Kind
 from waybill_events.event import Allocation, Event, LineQuantity
@@ -11,6 +11,7 @@ from waybill_events.inventory import (
     SHORT_PICK,
     ReservationConfirmed,
     ReservationConsumed,
+    ReservationEvent,
     ReservationExpired,
     ReservationReleased,
     ReservationResourced,
@@ -73,7 +74,7 @@ State: TypeAlias = Nothing | Held | Lost | Allocated | Ended
 INITIAL: State = Nothing()
 
 
-def evolve(state: State, event: Event) -> State:
+def evolve(state: State, event: ReservationEvent) -> State:
     """The state after an event. Never refuses: what makes no sense changes nothing."""
     told = frozenset[str]() if isinstance(state, Nothing) else state.told
     match event:
@@ -92,11 +93,23 @@ def evolve(state: State, event: Event) -> State:
             return _evolve_held(state, event)
         case Allocated():
             return _evolve_allocated(state, event)
-        case _:
+        case Nothing() | Lost() | Ended():
             return state
+        case _:
+            assert_never(state)
 
 
-def _evolve_held(state: Held, event: Event) -> State:
+_Later: TypeAlias = (
+    ReservationConfirmed
+    | ReservationExpired
+    | ReservationReleased
+    | ReservationResourced
+    | ReservationConsumed
+)
+"""What is said of units that were found before."""
+
+
+def _evolve_held(state: Held, event: _Later) -> State:
     match event:
         case ReservationConfirmed():
             return Allocated(
@@ -115,11 +128,13 @@ def _evolve_held(state: Held, event: Event) -> State:
             )
         case ReservationReleased():
             return _unless_empty(replace(state, units=less(state.units, event.released)))
-        case _:
+        case ReservationResourced() | ReservationConsumed():
             return state
+        case _:
+            assert_never(event)
 
 
-def _evolve_allocated(state: Allocated, event: Event) -> State:
+def _evolve_allocated(state: Allocated, event: _Later) -> State:
     match event:
         case ReservationConsumed():
             after = replace(
@@ -140,8 +155,10 @@ def _evolve_allocated(state: Allocated, event: Event) -> State:
                 refused=state.refused | {event.from_location},
                 told=state.told | {mark_of("refused", event.fulfillment_order_id)},
             )
-        case _:
+        case ReservationConfirmed() | ReservationExpired():
             return state
+        case _:
+            assert_never(event)
     return _unless_empty(after)
 
 

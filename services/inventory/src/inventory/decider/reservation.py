@@ -34,12 +34,13 @@ from inventory.decider.holding import (
     plus,
 )
 from inventory.decider.sourcing import Shelf, Sourced
-from waybill_events.event import Allocation, Event, LineQuantity
+from waybill_events.event import Allocation, LineQuantity
 from waybill_events.identity import suffix
 from waybill_events.inventory import (
     Exclusion,
     ReservationConfirmed,
     ReservationConsumed,
+    ReservationEvent,
     ReservationExpired,
     ReservationReleased,
     ReservationResourced,
@@ -52,7 +53,7 @@ class ShippedUnheld(Exception):
     """Units left the building that the books have not got for this order. A person must look."""
 
 
-def decide(considered: Considered, state: State) -> Sequence[Event]:
+def decide(considered: Considered, state: State) -> Sequence[ReservationEvent]:
     """What a command means for a reservation. The same command again adds nothing.
 
     Raises:
@@ -94,7 +95,7 @@ def skus(considered: Considered, state: State) -> Collection[str]:
     return found
 
 
-def _hold(considered: Considered, command: Hold) -> Sequence[Event]:
+def _hold(considered: Considered, command: Hold) -> Sequence[ReservationEvent]:
     sourced = sourcing.source(command.lines, considered.shelf)
     reservation_id = f"res_{suffix(command.order_id)}"
     if sourced.shortages and not (command.allow_partial and sourced.allocations):
@@ -120,7 +121,7 @@ def _rejected(order_id: str, reservation_id: str, sourced: Sourced) -> StockRese
     )
 
 
-def _confirm(state: State, shelf: Shelf, now: datetime) -> Sequence[Event]:
+def _confirm(state: State, shelf: Shelf, now: datetime) -> Sequence[ReservationEvent]:
     """Confirm what is held; what expired is taken again where it was, or given up for good."""
     match state:
         case Held():
@@ -134,7 +135,7 @@ def _confirm(state: State, shelf: Shelf, now: datetime) -> Sequence[Event]:
             return []
 
 
-def _take_again(state: Lost | Ended, sourced: Sourced, now: datetime) -> Sequence[Event]:
+def _take_again(state: Lost | Ended, sourced: Sourced, now: datetime) -> Sequence[ReservationEvent]:
     """Reserved and confirmed at once: the deadline between the two binds nobody."""
     reserved = StockReserved(
         reservation_id=state.reservation_id,
@@ -165,11 +166,13 @@ def _released(
     )
 
 
-def _fulfill(command: Fulfillment, state: State, shelf: Shelf, now: datetime) -> Sequence[Event]:
+def _fulfill(
+    command: Fulfillment, state: State, shelf: Shelf, now: datetime
+) -> Sequence[ReservationEvent]:
     """A warehouse speaks of confirmed orders only, so what is held yet is confirmed first."""
     if not isinstance(state, Nothing) and _mark(command) in state.told:
         return []
-    events: list[Event] = list(_confirm(state, shelf, now))
+    events: list[ReservationEvent] = list(_confirm(state, shelf, now))
     for event in events:
         state = evolve(state, event)
         if isinstance(event, StockReserved):
@@ -197,7 +200,9 @@ def _mark(command: Fulfillment) -> str:
             assert_never(command)
 
 
-def _consume(command: Consume, state: State, shelf: Shelf, now: datetime) -> Sequence[Event]:
+def _consume(
+    command: Consume, state: State, shelf: Shelf, now: datetime
+) -> Sequence[ReservationEvent]:
     """The goods are gone, so the books must follow: from the order's units, or from free ones."""
     match state:
         case Allocated():
@@ -250,7 +255,7 @@ def _unheld(command: Consume, why: str) -> str:
     )
 
 
-def _resource(command: Resource, state: State, shelf: Shelf) -> Sequence[Event]:
+def _resource(command: Resource, state: State, shelf: Shelf) -> Sequence[ReservationEvent]:
     if not isinstance(state, Allocated):
         return []
     units = capped(state.units, command.location, command.lines)
@@ -273,7 +278,7 @@ def _resource(command: Resource, state: State, shelf: Shelf) -> Sequence[Event]:
     ]
 
 
-def _give_up(command: GiveUp, state: State) -> Sequence[Event]:
+def _give_up(command: GiveUp, state: State) -> Sequence[ReservationEvent]:
     """After the reservation has ended its units are others'; the next count finds what is gone."""
     if not isinstance(state, Allocated):
         return []

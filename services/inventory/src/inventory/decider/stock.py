@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, assert_never
 
-from waybill_events.event import Event
 from waybill_events.inventory import (
     ReorderPointSet,
     ReorderSuggested,
@@ -16,6 +15,7 @@ from waybill_events.inventory import (
     StockAllocated,
     StockConsumed,
     StockCounted,
+    StockEvent,
     StockHeld,
     StockLevel,
     StockMove,
@@ -131,7 +131,7 @@ class Move:
 Command: TypeAlias = Receive | Adjust | Count | SetReorderPoint | Move
 
 
-def decide(command: Command, state: Stock) -> Sequence[Event]:
+def decide(command: Command, state: Stock) -> Sequence[StockEvent]:
     """What a command means for a SKU, with the suggestion to buy where it breaches a point.
 
     Received, counted and moved units are facts each time they are told: who tells them twice is
@@ -147,7 +147,7 @@ def decide(command: Command, state: Stock) -> Sequence[Event]:
             return _set_reorder_point(command, state)
         case Receive():
             level = _shelved(command.sku, command.location, state, command.quantity)
-            event: Event = StockReceived(
+            event: StockEvent = StockReceived(
                 sku=command.sku,
                 location=command.location,
                 quantity=command.quantity,
@@ -199,7 +199,7 @@ _HELD: Mapping[Kind, int] = {"hold": 1, "allocate": -1, "release_held": -1}
 _ALLOCATED: Mapping[Kind, int] = {"allocate": 1, "release_allocated": -1, "consume": -1}
 
 
-def _move(command: Move, state: Stock) -> Event:
+def _move(command: Move, state: Stock) -> StockEvent:
     """One event for the whole run. All of it goes one way, so its end proves its every prefix."""
     units: dict[str, int] = {}
     for move in command.moves:
@@ -236,7 +236,7 @@ def _moved(command: Move, location: str, level: Level, quantity: int) -> StockLe
     return StockLevel(location=location, on_hand=on_hand, held=held, allocated=allocated)
 
 
-def _set_reorder_point(command: SetReorderPoint, state: Stock) -> Sequence[Event]:
+def _set_reorder_point(command: SetReorderPoint, state: Stock) -> Sequence[StockEvent]:
     known = state.at(command.location).reorder
     if known is not None and (known.point, known.quantity) == (command.point, command.quantity):
         return []
@@ -251,7 +251,7 @@ def _set_reorder_point(command: SetReorderPoint, state: Stock) -> Sequence[Event
     return [event, *_suggestion(command.sku, command.location, level)]
 
 
-def _suggestions(sku: str, before: Stock, after: Stock) -> Sequence[Event]:
+def _suggestions(sku: str, before: Stock, after: Stock) -> Sequence[StockEvent]:
     return [
         event
         for location, level in sorted(after.locations.items())
@@ -260,7 +260,7 @@ def _suggestions(sku: str, before: Stock, after: Stock) -> Sequence[Event]:
     ]
 
 
-def _suggestion(sku: str, location: str, level: Level) -> Sequence[Event]:
+def _suggestion(sku: str, location: str, level: Level) -> Sequence[StockEvent]:
     """Once per breach: not again until available has been above the point."""
     reorder = level.reorder
     if reorder is None or reorder.is_breached or level.available > reorder.point:
@@ -276,7 +276,7 @@ def _suggestion(sku: str, location: str, level: Level) -> Sequence[Event]:
     ]
 
 
-def evolve(state: Stock, event: Event) -> Stock:
+def evolve(state: Stock, event: StockEvent) -> Stock:
     """The state after an event. Never refuses: the event's own levels are what is there."""
     match event:
         case ReorderPointSet():
@@ -305,7 +305,7 @@ def evolve(state: Stock, event: Event) -> Stock:
         ):
             return _with(state, {at.location: _level(state, at) for at in levels})
         case _:
-            return state
+            assert_never(event)
 
 
 def _with(state: Stock, changed: Mapping[str, Level]) -> Stock:
