@@ -98,7 +98,7 @@ class Shop:
 
     async def audit(self) -> dict[str, Finding]:
         await asyncio.sleep(60)
-        gathered = await evidence.gather(self.running, [], evidence.Memory())
+        gathered = await evidence.gather(self.running, [], (), evidence.Memory())
         return {found.guarantee: found for found in oracles.judge(gathered)}
 
 

@@ -13,7 +13,8 @@ import asyncpg
 
 from crash_system import System
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
-from waybill.ledger import Posted
+from waybill.audit.outside import Logs
+from waybill.ledger import Polled, Posted
 from waybill.programs import SERVICES
 from waybill.registry import views
 from waybill_events.catalogue import SUBSCRIPTIONS
@@ -46,8 +47,8 @@ SELECT topic, key FROM parked
  WHERE consumer = $1 AND ($2::text[] IS NULL OR key = ANY($2::text[]))
 """
 _TRACKED = """
-SELECT d.key, d.version FROM document d JOIN view_generation g USING (view)
- WHERE d.view = 'customer' AND d.generation = g.live
+SELECT d.key, d.version FROM document d LEFT JOIN view_generation g USING (view)
+ WHERE d.view = 'customer' AND d.generation = coalesce(g.live, 1)
    AND ($1::text[] IS NULL OR d.key = ANY($1::text[]))
 """
 
@@ -99,12 +100,12 @@ class Auditor:
         return [Recorded(**dict(row)) for row in rows]
 
     async def of_orders(
-        self, orders: Collection[str], skus: Collection[str], clients: Sequence[Posted]
+        self, orders: Collection[str], skus: Collection[str], clients: Sequence[Posted | Polled]
     ) -> Evidence:
         """What there is of some orders and SKUs. Views are compared when all is over."""
         return await self._gather({*orders, *skus}, orders, skus, clients)
 
-    async def of_everything(self, clients: Sequence[Posted]) -> Evidence:
+    async def of_everything(self, clients: Sequence[Posted | Polled]) -> Evidence:
         rows = await self._pools["inventory"].fetch(
             "SELECT id FROM streams WHERE category = 'stock'"
         )
@@ -115,7 +116,7 @@ class Auditor:
         keys: Collection[str] | None,
         orders: Collection[str] | None,
         skus: Collection[str],
-        clients: Sequence[Posted],
+        clients: Sequence[Posted | Polled],
     ) -> Evidence:
         bus = await self._bus(keys)
         events = [event for name in SERVICES for event in await self.events(name, keys)]
@@ -142,7 +143,7 @@ class Auditor:
             consumers=await self._consumers(events, keys),
             views=None if keys is not None else await self._views(),
             personal=PERSONAL,
-            logs=(),
+            logs=Logs(self._system.scratch) if keys is None else None,
             clients=clients,
             require_settled=True,
         )
@@ -191,7 +192,7 @@ class Auditor:
         )
         return {row["key"] for row in rows if mine is None or suffix(row["key"]) in mine}
 
-    async def _shown(self, clients: Sequence[Posted]) -> Mapping[str, int]:
+    async def _shown(self, clients: Sequence[Posted | Polled]) -> Mapping[str, int]:
         """What the tracking API shows to whoever placed these orders."""
         found = {}
         for order_id, token in {c.order_id: c.token for c in clients if c.token}.items():

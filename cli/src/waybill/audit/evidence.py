@@ -1,6 +1,6 @@
 """What an auditor looks at: logs, bus, ledgers, views, and what clients saw. No opinions."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -151,11 +151,14 @@ class Evidence:
 class Finding:
     """What one oracle says: what it looked at, and every violation with its ids.
 
-    `notes` name what is worth knowing and breaks no guarantee; `missing` what could not be had.
+    `must_see`: of what is counted, each that there must be some of, or nothing that matters was
+    looked at. `notes` name what is worth knowing and breaks no guarantee; `missing` what could not
+    be had.
     """
 
     guarantee: str
     promise: str
+    must_see: Sequence[str] = ()
     looked_at: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -163,10 +166,20 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """`holds`, `violated`, or `not checked`: nothing to look at, or not all could be had."""
+        """`holds`, `violated`, or `not checked`: not all that matters was there to look at."""
         if self.violations:
             return "violated"
-        return "holds" if any(self.looked_at.values()) and not self.missing else "not checked"
+        return "holds" if self.must_see and not self.unchecked else "not checked"
+
+    @property
+    def unseen(self) -> Sequence[str]:
+        """What it must see and saw none of."""
+        return [what for what in self.must_see if not self.looked_at.get(what)]
+
+    @property
+    def unchecked(self) -> Sequence[str]:
+        """Why it cannot hold, in words: what could not be had, and what it saw none of."""
+        return [*self.missing, *(f"no {what}" for what in self.unseen)]
 
     @property
     def is_refused(self) -> bool:
@@ -176,7 +189,21 @@ class Finding:
     def looked(self, what: str, count: int = 1) -> None:
         self.looked_at[what] = self.looked_at.get(what, 0) + count
 
-    def needs(self, what: str, source: object) -> None:
-        """Without this source the guarantee is not checked, whatever else was looked at."""
-        if source is None:
+    def needs(self, what: str, source: object, *, may_be_empty: bool = False) -> None:
+        """Without this source the guarantee is not checked, whatever else was looked at.
+
+        One with nothing in it was not had either, unless it may honestly be empty.
+        """
+        is_empty = isinstance(source, Sized) and not len(source)
+        if source is None or (is_empty and not may_be_empty):
             self.missing.append(what)
+
+
+def add_up(whole: dict[str, Finding], found: Finding, of: str = "") -> None:
+    """Add what an oracle found to what it found elsewhere; `of` says before each text where."""
+    sum_ = whole.setdefault(found.guarantee, Finding(found.guarantee, found.promise))
+    sum_.must_see = found.must_see or sum_.must_see
+    for what, count in found.looked_at.items():
+        sum_.looked(what, count)
+    sum_.violations += [f"{of}{said}" for said in found.violations]
+    sum_.missing += [f"{of}{what}" for what in found.missing]

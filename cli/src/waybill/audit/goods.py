@@ -33,7 +33,11 @@ def _move(at: Counters, fact: Fact) -> None:
 
 
 def i3_no_oversell(evidence: Evidence) -> Finding:
-    finding = Finding("I3", "held + allocated ≤ on hand, for every SKU and location, always")
+    finding = Finding(
+        "I3",
+        "held + allocated ≤ on hand, for every SKU and location, always",
+        must_see=("stock events", "SKUs shown by the API", "reservations"),
+    )
     streams = _stock_streams(evidence)
     if streams:
         finding.needs("the stock that the API shows", evidence.stock)
@@ -60,6 +64,7 @@ def _stock_streams(evidence: Evidence) -> Mapping[str, Sequence[Fact]]:
 def _fold_stock(evidence: Evidence, finding: Finding, stream: str, facts: Sequence[Fact]) -> None:
     """One SKU's story, told again from its quantities; the API must show it as it was then."""
     shown = (evidence.stock or {}).get(stream.split("/", 2)[2])
+    finding.looked("SKUs shown by the API", int(shown is not None))
     shown_version = max((level.get("version", 0) for level in _levels(shown)), default=0)
     at: Counters = defaultdict(lambda: {"on_hand": 0, "held": 0, "allocated": 0})
     last = 0
@@ -89,7 +94,6 @@ def _levels(shown: Json | None) -> Sequence[Json]:
 
 def _against_api(finding: Finding, stream: str, shown: Json, at: Counters) -> None:
     """The counters that the stock API shows, beside those of the log at the same version."""
-    finding.looked("SKUs shown by the API")
     told = {
         level["location"]: {name: level[name] for name in ("on_hand", "held", "allocated")}
         for level in _levels(shown)

@@ -17,7 +17,11 @@ TOLD_MAX = 20
 
 def i9_streams_are_whole(evidence: Evidence) -> Finding:
     """The bus got each event when it was new: what was changed in a store since differs from it."""
-    finding = Finding("I9", "streams are contiguous from 1 and immutable")
+    finding = Finding(
+        "I9",
+        "streams are contiguous from 1 and immutable",
+        must_see=("events", "streams", "events compared with the bus"),
+    )
     if evidence.events:
         finding.needs("the bus", evidence.bus)
     finding.looked("events", len(evidence.events))
@@ -49,7 +53,16 @@ def _differing(one: Recorded, other: Recorded) -> Sequence[str]:
 
 
 def i10_published_and_applied_once(evidence: Evidence) -> Finding:
-    finding = Finding("I10", "each event reaches the bus, and each consumer applies it once")
+    finding = Finding(
+        "I10",
+        "each event reaches the bus, and each consumer applies it once",
+        must_see=(
+            "events looked for on the bus",
+            "messages looked for in the stores",
+            "consumers' partitions",
+            "decisions",
+        ),
+    )
     stored = evidence.stored
     if stored:
         finding.needs("the bus", evidence.bus)
@@ -140,7 +153,11 @@ def _decided_once(evidence: Evidence, finding: Finding) -> None:
 
 
 def i11_order_is_kept(evidence: Evidence) -> Finding:
-    finding = Finding("I11", "per-order order is kept; a poison event parks its key alone")
+    finding = Finding(
+        "I11",
+        "per-order order is kept; a poison event parks its key alone",
+        must_see=("messages on the bus", "consumers' partitions"),
+    )
     last: dict[str, int] = {}
     home: dict[str, tuple[str, int]] = {}
     if evidence.events:

@@ -20,9 +20,13 @@ def _approved(evidence: Evidence, operation: str) -> Sequence[Json]:
 
 
 def i4_no_double_charge(evidence: Evidence) -> Finding:
-    finding = Finding("I4", "one capture per shipment; refunded ≤ captured ≤ authorised")
+    finding = Finding(
+        "I4",
+        "one capture per shipment; refunded ≤ captured ≤ authorised",
+        must_see=("authorisations in the log", "captures in the log", "captures at the gateway"),
+    )
     if evidence.events:
-        finding.needs("the gateway's ledger", evidence.gateway)
+        finding.needs("the gateway's ledger", evidence.gateway, may_be_empty=True)
     if evidence.gateway is None:
         return finding
     _within_its_bounds(evidence.gateway, finding)
@@ -170,7 +174,11 @@ def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
 
     What is due is told twice, from what was shipped and from what was cancelled.
     """
-    finding = Finding("I5", "completed: captured in full; ended otherwise: nothing kept")
+    finding = Finding(
+        "I5",
+        "completed: captured in full; ended otherwise: nothing kept",
+        must_see=("orders completed", "gateway authorisations"),
+    )
     if evidence.gateway is None:
         if evidence.events:
             finding.needs("the gateway's ledger", None)

@@ -37,7 +37,11 @@ def acknowledged(evidence: Evidence) -> Mapping[str, Sequence[Posted]]:
 
 
 def i1_no_order_is_lost(evidence: Evidence) -> Finding:
-    finding = Finding("I1", "an acknowledged order is never lost and ends in a terminal state")
+    finding = Finding(
+        "I1",
+        "an acknowledged order is never lost and ends in a terminal state",
+        must_see=("orders placed", "orders acknowledged to clients"),
+    )
     placed = {fact.data["order_id"] for fact in evidence.of("capture.order_placed")}
     finding.looked("orders placed", len(placed))
     told = acknowledged(evidence)
@@ -72,7 +76,7 @@ def _recipients_are_kept(evidence: Evidence, finding: Finding) -> None:
         if fact.data.get("recipient_ref")
     }
     if wanted:
-        finding.needs("the recipient vault", evidence.recipients)
+        finding.needs("the recipient vault", evidence.recipients, may_be_empty=True)
     if evidence.recipients is None:
         return
     erased = {fact.data["recipient_ref"] for fact in evidence.of("capture.recipient_erased")}
@@ -86,7 +90,7 @@ def _recipients_are_kept(evidence: Evidence, finding: Finding) -> None:
 
 def i2_one_order_per_key(evidence: Evidence) -> Finding:
     """Told twice: by the log, which names the key as the cause, and by what clients were told."""
-    finding = Finding("I2", "one order per tenant and idempotency key")
+    finding = Finding("I2", "one order per tenant and idempotency key", must_see=("orders placed",))
     by_key: dict[tuple[str, str], list[str]] = defaultdict(list)
     of_order: dict[str, list[str]] = defaultdict(list)
     for fact in evidence.of("capture.order_placed"):
@@ -165,7 +169,11 @@ def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
 
     Once all is quiet, what has ended keeps no stock from others either.
     """
-    finding = Finding("I7", "every order moves on within 60 s, or waits for somebody outside")
+    finding = Finding(
+        "I7",
+        "every order moves on within 60 s, or waits for somebody outside",
+        must_see=("orders",),
+    )
     ended = ends(evidence)
     for order_id, facts in evidence.by_order.items():
         if not any(fact.recorded.type == "capture.order_placed.v1" for fact in facts):
@@ -197,16 +205,21 @@ def _nothing_is_kept_back(evidence: Evidence, finding: Finding, ended: Mapping[s
 
 
 def i15_the_same_answer(evidence: Evidence) -> Finding:
-    finding = Finding("I15", "the same idempotency key gives byte for byte the same answer")
-    answers: dict[str, set[tuple[int, str, str]]] = defaultdict(set)
+    finding = Finding(
+        "I15",
+        "the same idempotency key gives byte for byte the same answer",
+        must_see=("keys answered more than once",),
+    )
+    answers: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
     for order_id, posts in acknowledged(evidence).items():
         for posted in posts:
             finding.looked("answers")
-            answers[posted.key].add((posted.status, order_id, posted.body_sha256))
+            answers[posted.key].append((posted.status, order_id, posted.body_sha256))
     finding.looked("keys", len(answers))
+    finding.looked("keys answered more than once", sum(len(one) > 1 for one in answers.values()))
     if not answers:
         finding.notes.append("no client kept a ledger of the answers it got")
     for key, found in answers.items():
-        if len(found) > 1:
-            finding.violations.append(f"key {key} got {len(found)} different answers")
+        if (count := len(set(found))) > 1:
+            finding.violations.append(f"key {key} got {count} different answers")
     return finding

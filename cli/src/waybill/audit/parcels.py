@@ -7,7 +7,11 @@ from waybill.audit.evidence import Evidence, Finding
 
 
 def i6_one_shipment_per_reservation(evidence: Evidence) -> Finding:
-    finding = Finding("I6", "at most one live shipment per reservation and fulfillment order")
+    finding = Finding(
+        "I6",
+        "at most one live shipment per reservation and fulfillment order",
+        must_see=("shipments dispatched", "labels in the carrier's ledger"),
+    )
     dispatched: dict[str, list[str]] = defaultdict(list)
     owners: dict[str, set[str]] = defaultdict(set)
     units: dict[tuple[str, str], int] = defaultdict(int)
@@ -50,7 +54,7 @@ def _delivered_after_dispatch(
 def _against_carrier(evidence: Evidence, finding: Finding, dispatched: Collection[str]) -> None:
     """Live labels by our shipment: bought and not given back."""
     if dispatched:
-        finding.needs("the carrier's ledger", evidence.carrier)
+        finding.needs("the carrier's ledger", evidence.carrier, may_be_empty=True)
     live: dict[str, set[str]] = defaultdict(set)
     for entry in evidence.carrier or ():
         if entry["operation"] == "buy_label" and entry["outcome"] == "approved":

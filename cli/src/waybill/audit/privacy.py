@@ -24,9 +24,14 @@ _BRANDS = re.compile(
 
 
 def i14_no_personal_data(evidence: Evidence) -> Finding:
-    finding = Finding("I14", "no card number anywhere, no personal data in events, logs, topics")
+    finding = Finding(
+        "I14",
+        "no card number anywhere, no personal data in events, logs, topics",
+        must_see=("events", "messages on the bus", "personal values looked for", "log lines"),
+    )
     if evidence.events:
-        finding.needs("the recipient vault", evidence.personal)
+        finding.needs("the recipient vault", evidence.personal, may_be_empty=True)
+        finding.needs("the bus", evidence.bus)
         finding.needs("the services' logs", evidence.logs)
     finding.looked("events", len(evidence.events))
     finding.looked("messages on the bus", len(evidence.bus or ()))

@@ -5,7 +5,11 @@ from waybill.ledger import Polled
 
 
 def i8_views_equal_their_rebuild(evidence: Evidence) -> Finding:
-    finding = Finding("I8", "a read model equals, by hash, its rebuild from offset 0")
+    finding = Finding(
+        "I8",
+        "a read model equals, by hash, its rebuild from offset 0",
+        must_see=("read models", "documents"),
+    )
     if evidence.events:
         finding.needs("views and their rebuilds", evidence.views)
     for compared in evidence.views or ():
@@ -25,9 +29,13 @@ def i13_views_never_go_back(evidence: Evidence) -> Finding:
 
     Only within one client is the order of looking known.
     """
-    finding = Finding("I13", "a tracking view never goes back")
+    finding = Finding(
+        "I13",
+        "a tracking view never goes back",
+        must_see=("looks by clients", "views in the store"),
+    )
     if evidence.events:
-        finding.needs("the tracking views", evidence.tracked)
+        finding.needs("the tracking views", evidence.tracked, may_be_empty=True)
     if any(seen.token for seen in evidence.clients):
         finding.needs("what the tracking API shows", evidence.shown)
     newest: dict[str, int] = {}

@@ -23,8 +23,10 @@ class Judged(BaseModel):
 
     guarantee: Guarantee
     promise: str
-    verdict: Annotated[Verdict, Field(description="`not checked`: nothing of its kind, or missing")]
+    verdict: Annotated[Verdict, Field(description="`not checked`: something unseen or missing")]
     refused: Annotated[bool, Field(description="somebody has to act: violations or missing")]
+    must_see: Annotated[list[str], Field(description="of what is counted: needed by the verdict")]
+    unseen: Annotated[list[str], Field(description="of those, what there was none of")]
     looked_at: Annotated[dict[str, Count], Field(description="what was looked at, and how many")]
     violations: Annotated[list[str], Field(description="each with its ids, never cut short")]
     notes: Annotated[list[str], Field(description="worth knowing, and breaks no guarantee")]

@@ -28,6 +28,11 @@ class Audited:
     def violations(self) -> list[str]:
         return [f"{f.guarantee}: {line}" for f in self.findings for line in f.violations]
 
+    @property
+    def unchecked(self) -> list[str]:
+        """What could not be looked at, and which guarantee wanted it."""
+        return [f"{f.guarantee}: {what}" for f in self.findings for what in f.unchecked]
+
 
 async def audit(ground: Ground) -> Audited:
     """Every guarantee, with nothing flowing any more.
@@ -52,6 +57,7 @@ async def audit(ground: Ground) -> Audited:
             Finding(
                 one["guarantee"],
                 one["promise"],
+                one["must_see"],
                 looked_at=one["looked_at"],
                 violations=kept,
                 notes=one["notes"],

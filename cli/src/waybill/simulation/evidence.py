@@ -6,7 +6,7 @@ from typing import Any
 
 from waybill import rebuilding
 from waybill.audit import wire
-from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
+from waybill.audit.evidence import Compared, Evidence, LogLine, OnBus, Taken
 from waybill.audit.facts import Json
 from waybill.failure import Failure
 from waybill.ledger import Polled, Posted
@@ -30,7 +30,9 @@ class Memory:
     """By service: all that its rebuilds go by, and what they came to."""
 
 
-async def gather(system: System, clients: list[Posted | Polled], memory: Memory) -> Evidence:
+async def gather(
+    system: System, clients: list[Posted | Polled], logs: Sequence[LogLine], memory: Memory
+) -> Evidence:
     """Everything there is, with every order expected to have ended."""
     events: list[Recorded] = []
     consumers: list[Taken] = []
@@ -58,7 +60,7 @@ async def gather(system: System, clients: list[Posted | Polled], memory: Memory)
         stock=await _stock(system),
         personal=PERSONAL,
         recipients=set(await _revisions(system, "capture", "recipients")),
-        logs=(),
+        logs=logs,
         clients=clients,
         require_settled=True,
     )
