@@ -99,7 +99,7 @@ class Outside(httpx.AsyncBaseTransport):
 
 
 def _entry(entry: Any) -> dict[str, Any]:
-    names = ("operation", "outcome", "idempotency_key", "reference", "amount_minor")
+    names = ("operation", "outcome", "idempotency_key", "reference", "amount_minor", "currency")
     found = {name: getattr(entry, name) for name in names}
     return {**found, "authorization_id": entry.authorization_id}
 

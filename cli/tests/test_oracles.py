@@ -55,7 +55,7 @@ def test_no_lie_is_left_out_of_the_list() -> None:
 
 @pytest.mark.parametrize("oracle", oracles.ORACLES, ids=lambda oracle: oracle.__name__)
 def test_an_oracle_that_is_shown_nothing_has_checked_nothing(oracle: oracles.Oracle) -> None:
-    finding = oracle(Evidence(at=lies.CLEAN.at, events=[]))
+    finding = oracle(Evidence.of_the_log_alone(lies.CLEAN.at, []))
     assert (finding.verdict, sum(finding.looked_at.values())) == ("not checked", 0)
 
 

@@ -1,14 +1,14 @@
 """How oracles judge what is unusual and breaks nothing, and what could not be had."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from waybill.audit import log, oracles, report
-from waybill.audit.evidence import Evidence, Finding, LogLine, OnBus
+from waybill.audit.evidence import Evidence, Finding, LogLine, OnBus, Taken
 from waybill.failure import FAILED, OK, UNCHECKED
 from waybill.ledger import Polled
 from waybill.testing import lies, story
@@ -169,6 +169,7 @@ def test_cards_of_every_brand_are_found_as_people_write_them(card: str) -> None:
         ("views", ["I8"]),
         ("tracked", ["I13"]),
         ("consumers", ["I10", "I11"]),
+        ("given_up", ["I10"]),
         ("shown", ["I13"]),
         ("personal", ["I14"]),
         ("recipients", ["I1"]),
@@ -259,8 +260,15 @@ def test_a_violation_is_told_before_what_was_not_looked_at() -> None:
     assert report.exit_code(findings) == FAILED
 
 
+@pytest.mark.parametrize("kind", [Evidence, Taken])
+def test_nothing_that_is_looked_at_is_filled_in_by_itself(kind: type[Evidence | Taken]) -> None:
+    """A default would read as nothing wrong, wherever somebody forgot to look."""
+    assert [one.name for one in fields(kind) if one.default is not MISSING] == []
+    assert [one.name for one in fields(kind) if one.default_factory is not MISSING] == []
+
+
 def test_an_empty_system_is_not_checked_at_all_and_passes_no_audit() -> None:
-    empty = Evidence(at=story.START, events=[])
+    empty = Evidence.of_the_log_alone(story.START, [])
     found = judged(empty)
     assert {f.verdict for f in found.values()} == {"not checked"}
     assert report.exit_code(list(found.values())) == UNCHECKED

@@ -41,7 +41,7 @@ class Compared:
     missing: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """How far a consumer is on one partition of a topic: applied, on the bus, parked.
 
@@ -52,13 +52,13 @@ class Taken:
 
     consumer: str
     topic: str
+    partition: int
     applied: int
     written: int
     parked: int
-    partition: int = 0
-    beyond: int = 0
-    passed_over: Sequence[str] = ()
-    ahead: Sequence[str] = ()
+    beyond: int
+    passed_over: Sequence[str]
+    ahead: Sequence[str]
 
     @property
     def place(self) -> str:
@@ -75,30 +75,57 @@ class LogLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything the oracles may look at. What is None could not be had, and is not checked."""
+    """Everything the oracles may look at. What is None could not be had, and is not checked.
+
+    There are no defaults: who gathers says of each what it had, or that it had none.
+    """
 
     at: datetime
     events: Sequence[Recorded]
-    bus: Sequence[OnBus] | None = None
-    gateway: Sequence[Json] | None = None
-    carrier: Sequence[Json] | None = None
-    mail: Sequence[Json] | None = None
-    stock: Mapping[str, Json] | None = None
-    views: Sequence[Compared] | None = None
-    tracked: Mapping[str, int] | None = None
+    bus: Sequence[OnBus] | None
+    gateway: Sequence[Json] | None
+    carrier: Sequence[Json] | None
+    mail: Sequence[Json] | None
+    stock: Mapping[str, Json] | None
+    views: Sequence[Compared] | None
+    tracked: Mapping[str, int] | None
     """The version of each order's tracking view, as its store has it."""
-    shown: Mapping[str, int] | None = None
+    shown: Mapping[str, int] | None
     """The version that the tracking API shows of each order whose token a client wrote down."""
-    consumers: Sequence[Taken] | None = None
-    given_up: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    consumers: Sequence[Taken] | None
+    given_up: Mapping[str, Sequence[Json]] | None
     """By service: the records of what a person discarded there."""
-    personal: Sequence[str] | None = None
-    recipients: Collection[str] | None = None
+    personal: Sequence[str] | None
+    recipients: Collection[str] | None
     """References of the recipient vault that are there, or were erased since the log was read."""
-    logs: Iterable[LogLine] | None = None
+    logs: Iterable[LogLine] | None
     """Read as they are gone through, and again each time: there may be gigabytes."""
-    clients: Sequence[Posted | Polled] = ()
-    require_settled: bool = False
+    clients: Sequence[Posted | Polled]
+    """Empty where no client kept a ledger."""
+    require_settled: bool
+
+    @classmethod
+    def of_the_log_alone(cls, at: datetime, events: Sequence[Recorded]) -> "Evidence":
+        """All else could not be had; whoever had some of it replaces that."""
+        return cls(
+            at=at,
+            events=events,
+            bus=None,
+            gateway=None,
+            carrier=None,
+            mail=None,
+            stock=None,
+            views=None,
+            tracked=None,
+            shown=None,
+            consumers=None,
+            given_up=None,
+            personal=None,
+            recipients=None,
+            logs=None,
+            clients=(),
+            require_settled=False,
+        )
 
     @cached_property
     def _read(self) -> tuple[Sequence[Fact], Sequence[Unreadable]]:

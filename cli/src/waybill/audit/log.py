@@ -67,6 +67,7 @@ def i10_published_and_applied_once(evidence: Evidence) -> Finding:
     if stored:
         finding.needs("the bus", evidence.bus)
         finding.needs("the consumers' positions", evidence.consumers)
+        finding.needs("what people discarded", evidence.given_up, may_be_empty=True)
     if evidence.bus is not None:
         on_bus = {message.event.event_id for message in evidence.bus}
         finding.looked("events looked for on the bus", len(stored))
@@ -77,7 +78,7 @@ def i10_published_and_applied_once(evidence: Evidence) -> Finding:
             if event.event_id not in on_bus
         ]
         strays = [message for message in evidence.bus if message.event.event_id not in stored]
-        left = _not_given_up(strays, evidence.given_up)
+        left = _not_given_up(strays, evidence.given_up or {})
         finding.violations += [
             f"{message.event.event_id} is on the bus and in no store" for message in left
         ]

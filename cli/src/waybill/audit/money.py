@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from waybill.audit.evidence import Evidence, Finding
-from waybill.audit.facts import Fact, Json
+from waybill.audit.facts import Json
 from waybill.audit.orders import due_minor, ends, shipped_minor
 
 
@@ -113,7 +113,7 @@ def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
 
 
 def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
-    """Whatever the gateway did, it did for an order, a shipment or a refund of ours."""
+    """Whatever the gateway did, it did for an order, a shipment or a refund, in its currency."""
     placed = {fact.data["order_id"]: fact for fact in evidence.of("capture.order_placed")}
     known = {
         "authorize": placed.keys(),
@@ -121,6 +121,7 @@ def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
         "capture": _named(evidence, "fulfillment.shipment_dispatched", "shipment_id"),
         "refund": _named(evidence, "payment.refund_requested", "refund_id"),
     }
+    owner = _owners(evidence)
     for entry in evidence.gateway or ():
         if entry["outcome"] != "approved":
             continue
@@ -130,17 +131,24 @@ def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
                 f"the gateway's entry {entry['seq']} is a {entry['operation']} for {reference},"
                 " which is in no log"
             )
-        elif (order := placed.get(reference)) and not _is_currency_of(entry, order):
-            finding.violations.append(f"{reference} was charged in {entry['currency']}")
+        elif (order := placed.get(owner.get(entry["authorization_id"], ""))) and (
+            (told := order.data["currency"]) != (currency := entry.get("currency"))
+        ):
+            finding.violations.append(
+                f"{order.data['order_id']} was charged in {currency}, not {told}:"
+                f" the {entry['operation']} for {reference}"
+            )
 
 
 def _named(evidence: Evidence, type_: str, name: str) -> frozenset[str]:
     return frozenset(fact.data[name] for fact in evidence.of(type_))
 
 
-def _is_currency_of(entry: Json, order: Fact) -> bool:
-    told = order.data.get("currency")
-    return told is None or entry.get("currency") in (None, told)
+def _owners(evidence: Evidence) -> Mapping[str, str]:
+    """The order of each authorisation."""
+    return {
+        entry["authorization_id"]: entry["reference"] for entry in _approved(evidence, "authorize")
+    }
 
 
 def _live_authorisations(evidence: Evidence) -> Mapping[str, tuple[str, int]]:
@@ -183,9 +191,7 @@ def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
         if evidence.events:
             finding.needs("the gateway's ledger", None)
         return finding
-    owner = {
-        entry["authorization_id"]: entry["reference"] for entry in _approved(evidence, "authorize")
-    }
+    owner = _owners(evidence)
     captured = _by_order(_approved(evidence, "capture"), owner)
     refunded = _by_order(_approved(evidence, "refund"), owner)
     ended = ends(evidence)
