@@ -153,7 +153,7 @@ def test_the_audit_sees_an_event_that_an_earlier_discard_swallowed() -> None:
             record = Document(json.dumps({"event": gone}))
             name = f"payment:{stream}@{version}"
             await transaction.documents.put("default", DISCARDED, {name: record})
-        told = (await shop.audit())["I11"].violations
+        told = (await shop.audit())["I11"].said
         assert [one.partition(" on ")[0] for one in told] == [
             f"payment passed over {stream} at version {version}"
         ]

@@ -7,7 +7,7 @@ applications, and ledgers, mails and logs are what the outside wrote.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -163,8 +163,8 @@ def audited(
     return loop.run(run())
 
 
-def violations(found: Mapping[str, Finding]) -> Mapping[str, list[str]]:
-    return {name: finding.violations for name, finding in found.items() if finding.violations}
+def violations(found: Mapping[str, Finding]) -> Mapping[str, Sequence[str]]:
+    return {name: finding.said for name, finding in found.items() if finding.said}
 
 
 def test_a_system_that_nobody_touched_holds(

@@ -38,7 +38,7 @@ def find(evidence: Evidence, id_: str) -> OnBus:
 def test_an_order_that_has_not_ended_is_a_violation_only_where_an_end_is_required() -> None:
     kept = without("e20")
     found = judged(replace(kept, at=story.START + timedelta(seconds=30)))
-    assert found["I1"].violations == ["ord_1 has not ended"]
+    assert found["I1"].said == ["ord_1 has not ended"]
     flowing = replace(kept, at=story.START + timedelta(seconds=30), require_settled=False)
     assert violated(flowing) == []
 
@@ -85,7 +85,7 @@ def test_a_cancelled_order_whose_money_was_taken_must_give_all_of_it_back() -> N
     ledger = [dict(one) for one in flowing.gateway or ()]
     ledger[-1]["amount_minor"] = 599
     found = judged(replace(flowing, gateway=ledger))["I5"]
-    assert found.violations == ["ord_2 is cancelled: the gateway keeps 1"]
+    assert found.said == ["ord_2 is cancelled: the gateway keeps 1"]
 
 
 def test_a_mail_that_came_twice_is_noted_and_breaks_nothing() -> None:
@@ -303,6 +303,6 @@ def test_a_stray_is_let_off_once_every_reader_has_discarded_it(
     bus = [*(CLEAN.bus or ()), STRAY]
     evidence = replace(CLEAN, bus=bus, given_up={name: [record] for name in readers})
     found = log.i10_published_and_applied_once(evidence)
-    assert found.violations == ([] if is_let_off else ["e99 is on the bus and in no store"])
+    assert found.said == ([] if is_let_off else ["e99 is on the bus and in no store"])
     told = ["1 in no store, and discarded by people in every service that reads it"]
     assert found.notes == (told if is_let_off else [])

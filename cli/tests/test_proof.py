@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from waybill import proof
-from waybill.audit.evidence import Finding
+from waybill.audit.evidence import Finding, Violation
 
 HELD = tuple(Finding(name, "kept", ("orders",), {"orders": 3}) for name in proof.GUARANTEES)
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,7 +42,13 @@ def but(found: Finding) -> Sequence[Finding]:
 def test_a_run_passes_only_when_nothing_fell_short_and_every_guarantee_holds() -> None:
     assert ran().passes
     assert not ran("sold 999 of 1000").passes
-    assert not ran(findings=but(Finding("I3", "no oversell", violations=["SKU-1"]))).passes
+    assert not ran(
+        findings=but(
+            Finding(
+                "I3", "no oversell", violations=[Violation("I3", "oversold", ("SKU-1",), "SKU-1")]
+            )
+        )
+    ).passes
     assert not ran(findings=but(Finding("I3", "no oversell", missing=["stock API"]))).passes
 
 
@@ -60,7 +66,12 @@ def test_what_a_run_leaves_out_it_names_and_no_violation_is_left_out() -> None:
     assert ran(findings=but(unseen), left_out=left_out).passes
     kept_from_us = Finding("I13", "no view goes back", ("looks",), missing=["views"])
     assert not ran(findings=but(kept_from_us), left_out=left_out).passes
-    went_back = Finding("I13", "no view goes back", ("looks",), violations=["ord_1"])
+    went_back = Finding(
+        "I13",
+        "no view goes back",
+        ("looks",),
+        violations=[Violation("I13", "went-back", ("ord_1",), "ord_1")],
+    )
     assert not ran(findings=but(went_back), left_out=left_out).passes
     assert ran(findings=(), left_out=proof.all_left_out("no oracle looks on")).passes
 

@@ -28,7 +28,8 @@ def total(seeds: int = 10, *violations: str) -> runs.Sum:
     seen = {"orders": 110 * seeds}
     for name in proof.GUARANTEES:
         found.findings[name] = Finding(name, "kept", ("orders",), dict(seen))
-    found.findings["I3"].violations += violations
+    oversold = found.findings["I3"]
+    oversold.violations += [oversold.says("oversold", text, "SKU-1") for text in violations]
     return found
 
 

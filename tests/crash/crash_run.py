@@ -232,7 +232,7 @@ def _together(pieces: Sequence[Mapping[str, object]]) -> Sequence[Finding]:
     found: dict[str, Finding] = {}
     for piece in pieces:
         for told in piece["findings"]:  # type: ignore[attr-defined]
-            add_up(found, Finding(**told))
+            add_up(found, Finding.read(told))
     return list(found.values())
 
 

@@ -58,7 +58,7 @@ class Seen:
     @property
     def violated(self) -> dict[str, Sequence[str]]:
         """By guarantee, or by the name of the case, what broke it."""
-        found = {f.guarantee: f.violations for f in self.findings if f.violations}
+        found = {f.guarantee: f.said for f in self.findings if f.said}
         return {**found, **({self.broken: [self.broken]} if self.broken else {})}
 
 

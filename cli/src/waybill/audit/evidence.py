@@ -1,14 +1,21 @@
 """What an auditor looks at: logs, bus, ledgers, views, and what clients saw. No opinions."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from waybill.audit import facts
 from waybill.audit.facts import Fact, Json, Unreadable
 from waybill.ledger import Polled, Posted
 from waybill_events.envelope import Recorded
+from waybill_runtime.bus import Partition
+
+
+def place(partition: Partition, offset: int) -> str:
+    """Where a message stands, in words: as violations name it among their ids."""
+    return f"{partition.topic}/{partition.number} offset {offset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class OnBus:
 
     @property
     def place(self) -> str:
-        return f"{self.event.topic}/{self.partition} offset {self.offset}"
+        return place(Partition(self.event.topic, self.partition), self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +181,19 @@ class Evidence:
         return self.by_type.get(type_, ())
 
 
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong: what kind of thing, of what, and the sentence for people.
+
+    `what` is one word or a few with hyphens, the same for all of its kind, and the guarantee's own.
+    """
+
+    guarantee: str
+    what: str
+    ids: Sequence[str]
+    text: str
+
+
 @dataclass(slots=True)
 class Finding:
     """What one oracle says: what it looked at, and every violation with its ids.
@@ -187,7 +207,7 @@ class Finding:
     promise: str
     must_see: Sequence[str] = ()
     looked_at: dict[str, int] = field(default_factory=dict)
-    violations: list[str] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
@@ -197,6 +217,11 @@ class Finding:
         if self.violations:
             return "violated"
         return "holds" if self.must_see and not self.unchecked else "not checked"
+
+    @property
+    def said(self) -> Sequence[str]:
+        """Its violations as sentences."""
+        return [one.text for one in self.violations]
 
     @property
     def unseen(self) -> Sequence[str]:
@@ -212,6 +237,16 @@ class Finding:
     def is_refused(self) -> bool:
         """Whether somebody has to act: it is violated, or something to look at was kept from us."""
         return bool(self.violations or self.missing)
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> "Finding":
+        """A finding as it was written down as JSON; what is worked out of it is not read."""
+        kept = {one.name: told[one.name] for one in fields(cls) if one.name in told}
+        return cls(**{**kept, "violations": [Violation(**one) for one in told["violations"]]})
+
+    def says(self, what: str, text: str, *ids: str) -> Violation:
+        """One violation of this guarantee."""
+        return Violation(self.guarantee, what, ids, text)
 
     def looked(self, what: str, count: int = 1) -> None:
         self.looked_at[what] = self.looked_at.get(what, 0) + count
@@ -232,5 +267,5 @@ def add_up(whole: dict[str, Finding], found: Finding, of: str = "") -> None:
     sum_.must_see = found.must_see or sum_.must_see
     for what, count in found.looked_at.items():
         sum_.looked(what, count)
-    sum_.violations += [f"{of}{said}" for said in found.violations]
+    sum_.violations += [replace(one, text=of + one.text) for one in found.violations]
     sum_.missing += [f"{of}{what}" for what in found.missing]

@@ -75,11 +75,20 @@ def _fold_stock(evidence: Evidence, finding: Finding, stream: str, facts: Sequen
         where = f"{stream} version {last}"
         for location, now in at.items():
             if min(now.values()) < 0 or now["held"] + now["allocated"] > now["on_hand"]:
-                finding.violations.append(f"{where} at {location}: {now}")
+                finding.violations.append(
+                    finding.says("oversold", f"{where} at {location}: {now}", stream, location)
+                )
         for level in fact.data.get("levels", ()):
             told = {name: level[name] for name in ("on_hand", "held", "allocated")}
             if told != at[level["location"]]:
-                finding.violations.append(f"{where} says {told}, its events {dict(at)}")
+                finding.violations.append(
+                    finding.says(
+                        "levels",
+                        f"{where} says {told}, its events {dict(at)}",
+                        stream,
+                        fact.recorded.event_id,
+                    )
+                )
         if shown is not None and last == shown_version:
             _against_api(finding, stream, shown, at)
     if shown is not None and shown_version > last:
@@ -101,7 +110,14 @@ def _against_api(finding: Finding, stream: str, shown: Json, at: Counters) -> No
     for location in sorted(told.keys() | at.keys()):
         api, log = told.get(location, _NONE), at.get(location, _NONE)
         if api != log:
-            finding.violations.append(f"the API shows {api} for {stream} at {location}, not {log}")
+            finding.violations.append(
+                finding.says(
+                    "api",
+                    f"the API shows {api} for {stream} at {location}, not {log}",
+                    stream,
+                    location,
+                )
+            )
 
 
 _NONE = {"on_hand": 0, "held": 0, "allocated": 0}
@@ -142,8 +158,14 @@ def _fold_reservations(finding: Finding, stream: str, facts: Sequence[Fact]) -> 
             if min(kept[place].values()) < 0:
                 reservation_id, line_id, location = place
                 finding.violations.append(
-                    f"{stream} version {fact.recorded.version}: {reservation_id} {line_id} at"
-                    f" {location} has {kept[place]}"
+                    finding.says(
+                        "more-than-reserved",
+                        f"{stream} version {fact.recorded.version}: {reservation_id} {line_id} at"
+                        f" {location} has {kept[place]}",
+                        stream,
+                        reservation_id,
+                        line_id,
+                    )
                 )
     finding.looked("reservations", len({reservation_id for reservation_id, _, _ in kept}))
 
@@ -181,7 +203,11 @@ def _what_left_was_consumed(evidence: Evidence, finding: Finding) -> None:
         consumed[fact.data["sku"]] += sum(move["quantity"] for move in fact.data["moves"])
     finding.looked("units that left", left.total())
     finding.violations += [
-        f"{left[sku]} units of {sku} left in parcels, {consumed[sku]} were taken off the books"
+        finding.says(
+            "left-and-not-consumed",
+            f"{left[sku]} units of {sku} left in parcels, {consumed[sku]} were taken off the books",
+            sku,
+        )
         for sku in sorted(left.keys() | consumed.keys())
         if left[sku] != consumed[sku]
     ]

@@ -38,7 +38,11 @@ def i4_no_double_charge(evidence: Evidence) -> Finding:
     holders = Counter(order_id for order_id, _ in _live_authorisations(evidence).values())
     for order_id, count in holders.items():
         if count > 1:
-            finding.violations.append(f"{order_id} holds {count} authorisations at once")
+            finding.violations.append(
+                finding.says(
+                    "authorised-twice", f"{order_id} holds {count} authorisations at once", order_id
+                )
+            )
     return finding
 
 
@@ -49,17 +53,33 @@ def _within_its_bounds(ledger: Sequence[Json], finding: Finding) -> None:
     for number, entry in enumerate(ledger, start=1):
         finding.looked("entries in the gateway's ledger")
         if entry["seq"] != number:
-            finding.violations.append(f"the gateway's entry {number} is numbered {entry['seq']}")
+            finding.violations.append(
+                finding.says(
+                    "numbering",
+                    f"the gateway's entry {number} is numbered {entry['seq']}",
+                    str(number),
+                )
+            )
         if entry["outcome"] != "approved":
             continue
         key = entry["idempotency_key"]
         if done.setdefault(key, number) != number:
-            finding.violations.append(f"the gateway did {key} at {done[key]} and at {number}")
+            finding.violations.append(
+                finding.says(
+                    "done-twice", f"the gateway did {key} at {done[key]} and at {number}", key
+                )
+            )
         at = sums[entry["authorization_id"]]
         at[entry["operation"]] += entry["amount_minor"]
         at["void"] += _released_minor(entry)
         if at["capture"] + at["void"] > at["authorize"] or at["refund"] > at["capture"]:
-            finding.violations.append(f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}")
+            finding.violations.append(
+                finding.says(
+                    "overdrawn",
+                    f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}",
+                    entry["authorization_id"],
+                )
+            )
 
 
 def _made_once_and_as_told(
@@ -72,7 +92,13 @@ def _made_once_and_as_told(
     finding.looked(f"{operation}s at the gateway", len(made))
     for reference, amounts in made.items():
         if len(amounts) > 1:
-            finding.violations.append(f"{len(amounts)} {operation}s of {reference}: {amounts}")
+            finding.violations.append(
+                finding.says(
+                    "made-twice",
+                    f"{len(amounts)} {operation}s of {reference}: {amounts}",
+                    reference,
+                )
+            )
     told = set()
     for fact in evidence.of(fact_type):
         reference, amount = fact.data[names], fact.data["amount_minor"]
@@ -80,10 +106,20 @@ def _made_once_and_as_told(
         told.add(reference)
         known = made.get(reference)
         if known is None or known[-1] != amount:
-            finding.violations.append(f"the log says {amount} for {reference}, the gateway {known}")
+            finding.violations.append(
+                finding.says(
+                    "told-otherwise",
+                    f"the log says {amount} for {reference}, the gateway {known}",
+                    reference,
+                )
+            )
     if evidence.require_settled:
         finding.violations += [
-            f"the gateway made a {operation} of {reference} that the log never learned of"
+            finding.says(
+                "unlearned",
+                f"the gateway made a {operation} of {reference} that the log never learned of",
+                reference,
+            )
             for reference in made
             if reference not in told
         ]
@@ -106,10 +142,20 @@ def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
         if not told[1]:
             if id_ in asked:
                 finding.violations.append(
-                    f"the log says {told} for {id_}, yet the gateway knows it"
+                    finding.says(
+                        "told-otherwise",
+                        f"the log says {told} for {id_}, yet the gateway knows it",
+                        id_,
+                    )
                 )
         elif made.get(id_) != told:
-            finding.violations.append(f"the log says {told} for {id_}, the gateway {made.get(id_)}")
+            finding.violations.append(
+                finding.says(
+                    "told-otherwise",
+                    f"the log says {told} for {id_}, the gateway {made.get(id_)}",
+                    id_,
+                )
+            )
 
 
 def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
@@ -128,15 +174,25 @@ def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
         reference = entry["reference"]
         if reference not in known.get(entry["operation"], ()):
             finding.violations.append(
-                f"the gateway's entry {entry['seq']} is a {entry['operation']} for {reference},"
-                " which is in no log"
+                finding.says(
+                    "of-nobody",
+                    f"the gateway's entry {entry['seq']} is a {entry['operation']} for {reference},"
+                    " which is in no log",
+                    reference,
+                    entry["idempotency_key"],
+                )
             )
         elif (order := placed.get(owner.get(entry["authorization_id"], ""))) and (
             (told := order.data["currency"]) != (currency := entry.get("currency"))
         ):
             finding.violations.append(
-                f"{order.data['order_id']} was charged in {currency}, not {told}:"
-                f" the {entry['operation']} for {reference}"
+                finding.says(
+                    "currency",
+                    f"{order.data['order_id']} was charged in {currency}, not {told}:"
+                    f" the {entry['operation']} for {reference}",
+                    order.data["order_id"],
+                    reference,
+                )
             )
 
 
@@ -200,17 +256,29 @@ def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
         taken = captured[order_id]
         if end != "completed":
             if kept := taken - refunded[order_id]:
-                finding.violations.append(f"{order_id} is {end}: the gateway keeps {kept}")
+                finding.violations.append(
+                    finding.says("kept", f"{order_id} is {end}: the gateway keeps {kept}", order_id)
+                )
             continue
         facts = evidence.by_order[order_id]
         for due, why in ((due_minor(facts), "not cancelled"), (shipped_minor(facts), "shipped")):
             if taken != due:
                 finding.violations.append(
-                    f"{order_id} is {end}: the gateway captured {taken}, {due} were {why}"
+                    finding.says(
+                        "captured-otherwise",
+                        f"{order_id} is {end}: the gateway captured {taken}, {due} were {why}",
+                        order_id,
+                    )
                 )
     if evidence.require_settled:
         finding.violations += [
-            f"{order_id} is {ended[order_id]}: the gateway still holds {id_}, {open_minor} of it"
+            finding.says(
+                "still-held",
+                f"{order_id} is {ended[order_id]}: the gateway still holds {id_},"
+                f" {open_minor} of it",
+                order_id,
+                id_,
+            )
             for id_, (order_id, open_minor) in _live_authorisations(evidence).items()
             if order_id in ended
         ]

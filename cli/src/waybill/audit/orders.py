@@ -47,7 +47,9 @@ def i1_no_order_is_lost(evidence: Evidence) -> Finding:
     told = acknowledged(evidence)
     finding.looked("orders acknowledged to clients", len(told))
     finding.violations += [
-        f"{order_id} was acknowledged and is not in the log"
+        finding.says(
+            "not-in-the-log", f"{order_id} was acknowledged and is not in the log", order_id
+        )
         for order_id in told
         if order_id not in placed
     ]
@@ -58,12 +60,23 @@ def i1_no_order_is_lost(evidence: Evidence) -> Finding:
     open_orders = placed - several.keys()
     finding.looked("orders still open", len(open_orders))
     if evidence.require_settled:
-        finding.violations += [f"{order_id} has not ended" for order_id in sorted(open_orders)]
+        finding.violations += [
+            finding.says("not-ended", f"{order_id} has not ended", order_id)
+            for order_id in sorted(open_orders)
+        ]
     for order_id, found in several.items():
         if order_id not in placed:
-            finding.violations.append(f"{order_id} ended {found[0]} and was never placed")
+            finding.violations.append(
+                finding.says(
+                    "never-placed", f"{order_id} ended {found[0]} and was never placed", order_id
+                )
+            )
         if len(found) > 1:
-            finding.violations.append(f"{order_id} ended more than once: {', '.join(found)}")
+            finding.violations.append(
+                finding.says(
+                    "ended-twice", f"{order_id} ended more than once: {', '.join(found)}", order_id
+                )
+            )
     _recipients_are_kept(evidence, finding)
     return finding
 
@@ -82,7 +95,12 @@ def _recipients_are_kept(evidence: Evidence, finding: Finding) -> None:
     erased = {fact.data["recipient_ref"] for fact in evidence.of("capture.recipient_erased")}
     finding.looked("recipients", len(wanted))
     finding.violations += [
-        f"{reference} of {order_id} is neither in the vault nor erased"
+        finding.says(
+            "no-recipient",
+            f"{reference} of {order_id} is neither in the vault nor erased",
+            reference,
+            order_id,
+        )
         for reference, order_id in wanted.items()
         if reference not in evidence.recipients and reference not in erased
     ]
@@ -100,10 +118,19 @@ def i2_one_order_per_key(evidence: Evidence) -> Finding:
         of_order[order_id].append(fact.recorded.event_id)
     for (tenant, key), order_ids in by_key.items():
         if len(order_ids) > 1:
-            finding.violations.append(f"{tenant} {key}: {', '.join(order_ids)}")
+            finding.violations.append(
+                finding.says("two-orders", f"{tenant} {key}: {', '.join(order_ids)}", *order_ids)
+            )
     for order_id, event_ids in of_order.items():
         if len(event_ids) > 1:
-            finding.violations.append(f"{order_id} was placed by {', '.join(event_ids)}")
+            finding.violations.append(
+                finding.says(
+                    "placed-twice",
+                    f"{order_id} was placed by {', '.join(event_ids)}",
+                    order_id,
+                    *event_ids,
+                )
+            )
     told: dict[str, dict[str, None]] = defaultdict(dict)
     for order_id, posts in acknowledged(evidence).items():
         for posted in posts:
@@ -111,7 +138,14 @@ def i2_one_order_per_key(evidence: Evidence) -> Finding:
     finding.looked("keys of clients", len(told))
     for key, answered in told.items():
         if len(answered) > 1:
-            finding.violations.append(f"key {key} was answered with {', '.join(answered)}")
+            finding.violations.append(
+                finding.says(
+                    "answered-with-two-orders",
+                    f"key {key} was answered with {', '.join(answered)}",
+                    key,
+                    *answered,
+                )
+            )
     return finding
 
 
@@ -185,7 +219,11 @@ def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
         outside = _waits_outside(facts)
         finding.looked("orders that wait for somebody outside", int(outside))
         if not outside and evidence.at - newest.occurred_at > STUCK:
-            finding.violations.append(f"{order_id} stands since {newest.type}")
+            finding.violations.append(
+                finding.says(
+                    "stands", f"{order_id} stands since {newest.type}", order_id, newest.event_id
+                )
+            )
     if evidence.require_settled:
         _nothing_is_kept_back(evidence, finding, ended)
     return finding
@@ -201,7 +239,11 @@ def _nothing_is_kept_back(evidence: Evidence, finding: Finding, ended: Mapping[s
         finding.looked("reservations")
         order_id = order_of.get(reservation_id)
         if kept and (order_id is None or order_id in ended):
-            finding.violations.append(f"{reservation_id} still keeps {', '.join(kept)}")
+            finding.violations.append(
+                finding.says(
+                    "kept-back", f"{reservation_id} still keeps {', '.join(kept)}", reservation_id
+                )
+            )
 
 
 def i15_the_same_answer(evidence: Evidence) -> Finding:
@@ -221,5 +263,9 @@ def i15_the_same_answer(evidence: Evidence) -> Finding:
         finding.notes.append("no client kept a ledger of the answers it got")
     for key, found in answers.items():
         if (count := len(set(found))) > 1:
-            finding.violations.append(f"key {key} got {count} different answers")
+            finding.violations.append(
+                finding.says(
+                    "answered-differently", f"key {key} got {count} different answers", key
+                )
+            )
     return finding

@@ -42,10 +42,14 @@ def i14_no_personal_data(evidence: Evidence) -> Finding:
         for word in _words(text) & by_word.keys():
             if held := [value for value in by_word[word] if value in text]:
                 field = f" in {_field(event, held)}" if event is not None else ""
-                finding.violations.append(f"{where} holds personal data{field}")
+                finding.violations.append(
+                    finding.says("personal", f"{where} holds personal data{field}", where)
+                )
                 break
         if _MAY_BE_CARD.search(text) and any(map(_is_card_number, _DIGITS.findall(text))):
-            finding.violations.append(f"{where} holds what looks like a card number")
+            finding.violations.append(
+                finding.says("card", f"{where} holds what looks like a card number", where)
+            )
     _erased_is_gone(evidence, finding)
     return finding
 
@@ -58,7 +62,11 @@ def _erased_is_gone(evidence: Evidence, finding: Finding) -> None:
         finding.looked("recipients erased")
         if fact.data["recipient_ref"] in evidence.recipients:
             finding.violations.append(
-                f"{fact.data['recipient_ref']} was erased and is in the vault"
+                finding.says(
+                    "not-erased",
+                    f"{fact.data['recipient_ref']} was erased and is in the vault",
+                    fact.data["recipient_ref"],
+                )
             )
 
 

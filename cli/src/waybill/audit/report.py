@@ -91,7 +91,7 @@ def _details(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for finding in findings:
         for what, style, texts in (
-            ("violations", "red", finding.violations),
+            ("violations", "red", finding.said),
             ("notes", "dim", finding.notes),
         ):
             if texts:

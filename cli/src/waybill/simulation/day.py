@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import islice
 
 from waybill import programs
-from waybill.audit.evidence import Finding, OnBus
+from waybill.audit.evidence import Finding, OnBus, Violation
 from waybill.audit.oracles import judge
 from waybill.audit.orders import ENDS
 from waybill.simulation import evidence, faults, faulty, logged, partners, system
@@ -57,7 +57,10 @@ class Result:
     log: Sequence[str] = ()
     statuses: Mapping[str, str] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+    broken: Sequence[Violation] = ()
+    """What the oracles found, in both judgements."""
     violations: Sequence[str] = ()
+    """That, and whatever else went wrong with the day, for people."""
     trace: str = ""
     steps: int = 0
     virtual_s: float = 0.0
@@ -170,6 +173,7 @@ class Day:
         self._read = 0
         self._ended: dict[str, str] = {}
         self._findings: Sequence[Finding] = ()
+        self._broken: list[Violation] = []
         self.violations: list[str] = []
 
     async def run(self) -> None:
@@ -203,6 +207,7 @@ class Day:
             log=weather.log,
             statuses=self._ends(),
             findings=self._findings,
+            broken=self._broken,
             violations=self.violations,
             trace=self._loop.trace,
             steps=self._loop.steps,
@@ -258,7 +263,8 @@ class Day:
         bus = [one for one in gathered.bus or () if _place(one) not in self._weather.foreign]
         self._findings = judge(replace(gathered, bus=bus))
         for finding in self._findings:
-            self.violations += [f"{finding.guarantee}: {said}{when}" for said in finding.violations]
+            self._broken += finding.violations
+            self.violations += [f"{finding.guarantee}: {text}{when}" for text in finding.said]
             self.violations += [
                 f"{finding.guarantee}: lacks {what}{when}" for what in finding.missing
             ]

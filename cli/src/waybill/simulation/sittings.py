@@ -108,8 +108,7 @@ def earlier(path: Path, asked: Asked) -> Run:
         ):
             raise _refused(path, f"seeds {sitting.name} are in it already")
     for one in told["guarantees"]:
-        found = Finding(**{what: value for what, value in one.items() if what != "verdict"})
-        add_up(run.findings, found)
+        add_up(run.findings, Finding.read(one))
     return run
 
 
