@@ -98,7 +98,7 @@ class Shop:
 
     async def audit(self) -> dict[str, Finding]:
         await asyncio.sleep(60)
-        gathered = await evidence.gather(self.running, [], evidence.Memory())
+        gathered = await evidence.gather(self.running, [], (), evidence.Memory())
         return {found.guarantee: found for found in oracles.judge(gathered)}
 
 
@@ -152,7 +152,7 @@ def test_the_audit_sees_an_event_that_was_swallowed_by_what_was_given_up_in_its_
             record = Document(json.dumps({"event": gone}))
             name = f"payment:{stream}@{version}"
             await transaction.documents.put("default", DISCARDED, {name: record})
-        told = (await shop.audit())["I11"].violations
+        told = (await shop.audit())["I11"].said
         assert [one.partition(" on ")[0] for one in told] == [
             f"payment passed over {stream} at version {version}"
         ]

@@ -18,7 +18,7 @@ FOUND: Mapping[str, Callable[[], Evidence]] = {
     "holds": lambda: CLEAN,
     "violated": lies_orders.a_shipment_was_captured_twice,
     "nonsense": lies_orders.an_event_whose_lines_are_no_lines,
-    "nothing there": lambda: Evidence(at=CLEAN.at, events=[]),
+    "nothing there": lambda: Evidence.of_the_log_alone(CLEAN.at, []),
     "kept from us": lambda: replace(CLEAN, gateway=None, bus=None),
     "tampered": lies_log.an_event_was_dated_back,
 }

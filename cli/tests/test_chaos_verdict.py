@@ -4,12 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from waybill.audit.evidence import Finding
+from waybill.audit.evidence import Finding, Violation, place
 from waybill.chaos import auditing, history, recovery, verdict
 from waybill.chaos.conduct import Struck
 from waybill.chaos.plan import Asked
 from waybill.chaos.run import Outcome
+from waybill.proof import GUARANTEES
+from waybill_runtime.bus import Partition
 
+HELD = [Finding(name, "kept", ("orders",), {"orders": 1}) for name in GUARANTEES]
 ASKED = Asked(minutes=1, orders=10, faults=2, kinds=2)
 
 
@@ -62,13 +65,14 @@ def segment(**changes: object) -> history.Segment:
         "still_waiting": {},
         "rebalances": 0,
         "violations": [],
+        "unchecked": [],
     }
     return history.Segment.model_validate({**told, **changes})
 
 
 def shortfalls(*segments: history.Segment, asked: Asked = ASKED) -> str:
     found = history.History(segments=list(segments))
-    proof = verdict.proof(Outcome(found, [], []), asked, bus="postgres", command="waybill chaos")
+    proof = verdict.proof(Outcome(found, HELD, []), asked, bus="postgres", command="waybill chaos")
     assert proof.passes is not bool(proof.shortfalls)
     return "; ".join(proof.shortfalls)
 
@@ -86,6 +90,7 @@ def test_a_run_that_came_to_what_was_asked_passes() -> None:
         ({"quiet_s": 61.0}, "quiet only after 61 s"),
         ({"restarted_quiet_s": 75.0}, "quiet only after 75 s"),
         ({"violations": ["I1: lost"]}, "1 violations"),
+        ({"unchecked": ["I4: no captures"]}, "1 things that an audit could not look at"),
         ({"told": [rebuilt("different", refused=0)]}, "rebuilds equal: 0 of 1"),
         ({"told": [rebuilt("equal", refused=2)]}, "2 reads refused during rebuilds"),
     ],
@@ -109,19 +114,26 @@ def test_slow_recoveries_fall_short_once_they_are_enough_to_judge() -> None:
 
 
 def test_a_guarantee_that_is_violated_fails_the_proof() -> None:
-    finding = Finding("I1", "an order is never lost", violations=["ord_1 was lost"])
+    lost = Finding("I1", "an order is never lost")
+    lost.violations.append(lost.says("not-ended", "ord_1 was lost", "ord_1"))
     found = history.History(segments=[segment()])
-    proof = verdict.proof(Outcome(found, [finding], []), ASKED, bus="postgres", command="x")
+    proof = verdict.proof(Outcome(found, [lost, *HELD[1:]], []), ASKED, bus="postgres", command="x")
     assert not proof.passes
 
 
 def test_only_the_very_messages_that_we_planted_are_set_aside() -> None:
-    ours = "message orders/3 offset 12 (header ce_id is missing) is on the bus and in no store"
-    other = "message orders/3 offset 120 (header ce_id is missing) is on the bus and in no store"
-    lost = "message orders/3 offset 12 is not on the bus"
-    kept, planted = auditing.apart([ours, other, lost], ["message orders/3 offset 12 "])
+    """By where they stand and what is wrong with them, however it is worded."""
+
+    def stray(offset: int, *, guarantee: str = "I10", what: str = "stray") -> Violation:
+        stands = place(Partition("orders", 3), offset)
+        return Violation(guarantee, what, (f"message {offset}", stands), "in any words")
+
+    ours, other = stray(12), stray(120)
+    late, elsewhere = stray(12, what="unpublished"), stray(12, guarantee="I14")
+    places = {place(Partition("orders", 3), 12)}
+    kept, planted = auditing.apart([ours, other, late, elsewhere], places)
     assert planted == [ours]
-    assert kept == [other, lost]
+    assert kept == [other, late, elsewhere]
 
 
 def test_work_is_what_the_counters_of_deliveries_sends_and_jobs_come_to() -> None:

@@ -45,7 +45,7 @@ def test_the_evidence_of_an_event_is_small() -> None:
         stored = {event.event_id: event for event in events}
         bus = [wire.on_bus(delivery(event, offset), stored) for offset, event in enumerate(events)]
         del stored, words
-        evidence = Evidence(at=story.START, events=events, bus=bus)
+        evidence = replace(Evidence.of_the_log_alone(story.START, events), bus=bus)
         assert len(evidence.facts) == len(evidence.stored) == len(events)
         assert len(evidence.by_order) == len(evidence.by_type["capture.order_placed"]) == ORDERS
         assert len(evidence.by_stream) == ORDERS * len({event.stream for event in told})

@@ -145,11 +145,19 @@ def test_an_audit_names_the_parked_and_says_what_it_could_not_have(shop: None) -
     told = json.loads(answer.stdout)
     found = {one["guarantee"]: one for one in told["guarantees"]}
     assert found["I9"]["verdict"] == "holds"
-    assert found["I8"]["verdict"] == "holds"
-    assert found["I11"]["violations"] == ["tracking has parked 2 deliveries of notifications/0"]
+    assert found["I8"]["looked_at"]["read models"] > 0
+    assert (found["I8"]["violations"], found["I8"]["unseen"]) == ([], ["documents"])
+    assert found["I11"]["violations"] == [
+        {
+            "guarantee": "I11",
+            "what": "parked",
+            "ids": ["tracking", "notifications/0"],
+            "text": "tracking has parked 2 deliveries of notifications/0",
+        }
+    ]
     assert found["I14"]["missing"] == ["the services' logs"]
     behind = [f"tracking is {n} behind on notifications/{at}" for n, at in ((2, 8), (1, 11))]
-    assert set(behind) < set(found["I10"]["violations"])
+    assert set(behind) < {one["text"] for one in found["I10"]["violations"]}
 
 
 def test_a_database_of_another_release_is_told_before_anything_is_read(

@@ -1,6 +1,9 @@
 """Each oracle on a clean story, and on the same story with one thing falsified."""
 
+import json
+import re
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import pytest
 
@@ -40,7 +43,26 @@ def test_a_lie_is_caught_by_the_oracle_it_is_told_to_and_named(name: str) -> Non
     found = judged(lie.tell())
     violated = {guarantee for guarantee, f in found.items() if f.violations}
     assert violated == {lie.guarantee, *lie.also}
-    assert [text for text in found[lie.guarantee].violations if lie.names in text] != []
+    assert [text for text in found[lie.guarantee].said if lie.names in text] != []
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_violation_says_of_what_kind_it_is_and_of_what(name: str) -> None:
+    """Programs go by these; the sentence is for people."""
+    for guarantee, found in judged(TOLD[name].tell()).items():
+        for one in found.violations:
+            assert one.guarantee == guarantee
+            assert re.fullmatch(r"[a-z]+(-[a-z]+)*", one.what)
+            assert one.what == "nonsense" or all(isinstance(id_, str) and id_ for id_ in one.ids)
+            assert one.what == "nonsense" or one.ids
+
+
+def test_a_finding_is_read_back_as_it_was_written() -> None:
+    found = judged(lies_orders.a_shipment_was_captured_twice())["I4"]
+    told = json.loads(json.dumps({**asdict(found), "verdict": found.verdict}))
+    read = Finding.read(told)
+    assert (read.said, read.verdict, read.looked_at) == (found.said, "violated", found.looked_at)
+    assert [one.what for one in read.violations] == [one.what for one in found.violations]
 
 
 @pytest.mark.parametrize("guarantee", ALL)
@@ -55,7 +77,7 @@ def test_no_lie_is_left_out_of_the_list() -> None:
 
 @pytest.mark.parametrize("oracle", oracles.ORACLES, ids=lambda oracle: oracle.__name__)
 def test_an_oracle_that_is_shown_nothing_has_checked_nothing(oracle: oracles.Oracle) -> None:
-    finding = oracle(Evidence(at=lies.CLEAN.at, events=[]))
+    finding = oracle(Evidence.of_the_log_alone(lies.CLEAN.at, []))
     assert (finding.verdict, sum(finding.looked_at.values())) == ("not checked", 0)
 
 

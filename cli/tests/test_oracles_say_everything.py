@@ -44,7 +44,7 @@ def _silenced(module: ModuleType, at: int) -> ModuleType:
 
 def _caught(lie: lies.Lie, module: ModuleType, oracle: oracles.Oracle) -> bool:
     own = getattr(module, oracle.__name__)
-    return any(lie.names in said for said in own(lie.tell()).violations)
+    return any(lie.names in said for said in own(lie.tell()).said)
 
 
 SENTENCES = list(_sentences())

@@ -6,6 +6,7 @@ The system is stood in for by one that keeps orders by idempotency key and ends 
 import copy
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -142,9 +143,18 @@ async def test_a_replay_that_was_interrupted_goes_on_where_it_was(tmp_path: Path
     assert system.posts == 2
     account = await played(system, tmp_path)
     assert account.made_before == 1
-    assert system.posts == 4  # the second order was made, its answer lost: asked for again
+    # The second order was made, its answer lost: asked for again. One is then sent twice.
+    assert system.posts == 5
     assert len(system.orders) == 3
     assert report.faults(told(account), PLAN) == []
+
+
+async def test_the_audit_finds_a_key_that_was_sent_twice(tmp_path: Path) -> None:
+    await played(StandIn(), tmp_path)
+    seen = [one for one in read(tmp_path / "ledger") if isinstance(one, Posted)]
+    keys = Counter(one.key for one in seen)
+    assert sorted(keys.values()) == [1, 1, 2]
+    assert len({one.body_sha256 for one in seen if keys[one.key] == 2}) == 1
 
 
 async def test_a_finished_replay_played_again_posts_nothing(tmp_path: Path) -> None:

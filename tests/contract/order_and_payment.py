@@ -279,7 +279,7 @@ class Shop:
         return not self._waiting.get(("payment", "orders"))
 
     def due_by_audit_minor(self) -> int:
-        evidence = Evidence(at=LATER, events=[row for row, _ in self.log])
+        evidence = Evidence.of_the_log_alone(LATER, [row for row, _ in self.log])
         return audit.due_minor(evidence.by_order["ord_x"])
 
 

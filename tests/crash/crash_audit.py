@@ -1,7 +1,8 @@
 """Evidence for the oracles of `waybill audit`: of one case's orders alone, or of everything.
 
 Read as an outsider reads: the event tables, the bus, the ledgers of gateway, carrier and mail sink,
-the stock API. What consumers have taken is told by their inboxes, stream by stream.
+the stock API. How far consumers are is told of everything by their positions, as in any audit; of
+one case's orders, while others are under way, by their inboxes, stream by stream.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,17 +13,23 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from crash_system import System
+from waybill.audit import consumers, wire
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
-from waybill.ledger import Posted
+from waybill.audit.facts import Json
+from waybill.audit.outside import Logs
+from waybill.ledger import Polled, Posted
 from waybill.programs import SERVICES
 from waybill.registry import views
-from waybill_events.catalogue import SUBSCRIPTIONS
-from waybill_events.envelope import InvalidEnvelope, Recorded, from_message
+from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
+from waybill_events.envelope import Recorded
 from waybill_events.identity import suffix
 from waybill_runtime.adapters.postgres.bus_codec import unpack
 from waybill_runtime.adapters.postgres.store import PostgresStore
+from waybill_runtime.bus import Delivery, Message, Partition
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
+from waybill_runtime.infrastructure import Infrastructure
+from waybill_runtime.lifecycle import Stopping
 from waybill_runtime.rebuild import Rebuild
 
 if TYPE_CHECKING:
@@ -37,17 +44,16 @@ SELECT event_id, type, stream, version, tenant, topic, key, occurred_at, causati
   FROM events WHERE $1::text[] IS NULL OR key = ANY($1::text[]) ORDER BY stream, version
 """
 _BUS = """
-SELECT topic, partition, "offset", headers, value FROM bus_log
+SELECT topic, partition, "offset", key, headers, value FROM bus_log
  WHERE $1::bytea[] IS NULL OR key = ANY($1::bytea[])
 """
 _TAKEN = "SELECT source, version FROM inbox WHERE consumer = $1 AND source = ANY($2::text[])"
 _PARKED = """
-SELECT topic, key FROM parked
- WHERE consumer = $1 AND ($2::text[] IS NULL OR key = ANY($2::text[]))
+SELECT topic FROM parked WHERE consumer = $1 AND key = ANY($2::text[])
 """
 _TRACKED = """
-SELECT d.key, d.version FROM document d JOIN view_generation g USING (view)
- WHERE d.view = 'customer' AND d.generation = g.live
+SELECT d.key, d.version FROM document d LEFT JOIN view_generation g USING (view)
+ WHERE d.view = 'customer' AND d.generation = coalesce(g.live, 1)
    AND ($1::text[] IS NULL OR d.key = ANY($1::text[]))
 """
 
@@ -78,6 +84,7 @@ class Auditor:
     def __init__(self, system: System) -> None:
         self._system = system
         self._pools: dict[str, Pool] = {}
+        self._on: dict[str, Infrastructure] = {}
         self._gateway = _Numbered(f"{system.urls['gateway']}/ledger", "entries")
         self._carrier = _Numbered(f"{system.urls['carrier']}/ledger", "entries")
         self._mail = _Numbered(f"{system.urls['mail']}/messages", "messages")
@@ -89,8 +96,17 @@ class Auditor:
             self._pools[name] = await asyncpg.create_pool(
                 self._system.databases[name], min_size=0, max_size=2
             )
+        clock = SystemClock()
+        for name in SERVICES:
+            dsn = self._system.databases[name]
+            store = await PostgresStore.open(dsn, clock=clock, max_connections=2, name="auditor")
+            self._on[name] = Infrastructure(
+                store, self._system.bus, clock, RandomIds(clock), Stopping()
+            )
 
     async def close(self) -> None:
+        for on in self._on.values():
+            await on.store.close()
         for pool in self._pools.values():
             pool.terminate()
 
@@ -99,12 +115,12 @@ class Auditor:
         return [Recorded(**dict(row)) for row in rows]
 
     async def of_orders(
-        self, orders: Collection[str], skus: Collection[str], clients: Sequence[Posted]
+        self, orders: Collection[str], skus: Collection[str], clients: Sequence[Posted | Polled]
     ) -> Evidence:
         """What there is of some orders and SKUs. Views are compared when all is over."""
         return await self._gather({*orders, *skus}, orders, skus, clients)
 
-    async def of_everything(self, clients: Sequence[Posted]) -> Evidence:
+    async def of_everything(self, clients: Sequence[Posted | Polled]) -> Evidence:
         rows = await self._pools["inventory"].fetch(
             "SELECT id FROM streams WHERE category = 'stock'"
         )
@@ -115,10 +131,16 @@ class Auditor:
         keys: Collection[str] | None,
         orders: Collection[str] | None,
         skus: Collection[str],
-        clients: Sequence[Posted],
+        clients: Sequence[Posted | Polled],
     ) -> Evidence:
-        bus = await self._bus(keys)
         events = [event for name in SERVICES for event in await self.events(name, keys)]
+        stored = {event.event_id: event for event in events}
+        bus = await self._bus(keys, stored)
+        given_up = {name: await wire.discards(on, bus) for name, on in self._on.items()}
+        if keys is None:
+            taken = await self._taken(bus, stored, given_up)
+        else:
+            taken = await self._taken_of(events, keys)
         mine = None if orders is None else {suffix(order) for order in orders}
         return Evidence(
             at=datetime.now(UTC),
@@ -139,24 +161,27 @@ class Auditor:
             recipients=await self._recipients(mine),
             tracked=await self._tracked(orders),
             shown=await self._shown(clients),
-            consumers=await self._consumers(events, keys),
+            consumers=taken,
+            given_up=given_up,
             views=None if keys is not None else await self._views(),
             personal=PERSONAL,
-            logs=(),
+            logs=Logs(self._system.scratch) if keys is None else None,
             clients=clients,
             require_settled=True,
         )
 
-    async def _bus(self, keys: Collection[str] | None) -> list[OnBus]:
+    async def _bus(
+        self, keys: Collection[str] | None, stored: Mapping[str, Recorded]
+    ) -> list[OnBus]:
+        """All that was sent, read or not, but what a case itself put there as a stranger."""
         wanted = None if keys is None else [key.encode() for key in sorted(keys)]
         found = []
         for row in await self._pools["bus"].fetch(_BUS, wanted):
-            try:
-                event = from_message(row["topic"], unpack(row["headers"]), row["value"])
-            except InvalidEnvelope:
-                continue  # put there by a case about poison
-            if event.key not in self.not_ours:
-                found.append(OnBus(row["partition"], row["offset"], event))
+            key = row["key"].decode()
+            if key not in self.not_ours:
+                message = Message(row["topic"], key, row["value"], unpack(row["headers"]))
+                place = Partition(row["topic"], row["partition"])
+                found.append(wire.on_bus(Delivery(message, place, row["offset"]), stored))
         return found
 
     def _of_gateway(
@@ -191,7 +216,7 @@ class Auditor:
         )
         return {row["key"] for row in rows if mine is None or suffix(row["key"]) in mine}
 
-    async def _shown(self, clients: Sequence[Posted]) -> Mapping[str, int]:
+    async def _shown(self, clients: Sequence[Posted | Polled]) -> Mapping[str, int]:
         """What the tracking API shows to whoever placed these orders."""
         found = {}
         for order_id, token in {c.order_id: c.token for c in clients if c.token}.items():
@@ -205,10 +230,26 @@ class Auditor:
         rows = await self._pools["tracking"].fetch(_TRACKED, wanted)
         return {row["key"]: row["version"] for row in rows}
 
-    async def _consumers(
-        self, events: Sequence[Recorded], keys: Collection[str] | None
+    async def _taken(
+        self,
+        bus: Sequence[OnBus],
+        stored: Mapping[str, Recorded],
+        given_up: Mapping[str, Sequence[Json]],
     ) -> list[Taken]:
-        """For each consumer and topic: versions taken of these streams, and what there are."""
+        """Where each consumer is on each partition."""
+        bounds = await self._system.bus.bounds(sorted(TOPICS))
+        ends = {partition: end for partition, (_, end) in bounds.items()}
+        return [
+            one
+            for name, on in self._on.items()
+            for one in await consumers.taken(name, on, ends, bus, stored, given_up[name])
+        ]
+
+    async def _taken_of(self, events: Sequence[Recorded], keys: Collection[str]) -> list[Taken]:
+        """For each consumer and topic: versions taken of these streams, and what there are.
+
+        What was left behind shows in the sums; offsets are judged of everything, at the end.
+        """
         found = []
         for consumer in SERVICES:
             pool = self._pools[consumer]
@@ -220,15 +261,22 @@ class Auditor:
             taken = {
                 row["source"]: row["version"] for row in await pool.fetch(_TAKEN, consumer, sources)
             }
-            asked = None if keys is None else sorted(keys)
-            parked = [row["topic"] for row in await pool.fetch(_PARKED, consumer, asked)]
+            parked = [row["topic"] for row in await pool.fetch(_PARKED, consumer, sorted(keys))]
             found += [
                 Taken(
                     consumer=consumer,
                     topic=topic,
+                    partition=0,
                     applied=sum(min(taken.get(s, 0), v) for s, v in streams.items()),
                     written=sum(streams.values()),
                     parked=parked.count(topic),
+                    beyond=0,
+                    passed_over=(),
+                    ahead=[
+                        f"{stream} at version {taken[stream]}, beyond its last, {version},"
+                        for stream, version in streams.items()
+                        if taken.get(stream, 0) > version
+                    ],
                 )
                 for topic, streams in written.items()
             ]
@@ -236,31 +284,20 @@ class Auditor:
 
     async def _views(self) -> list[Compared]:
         """Every read model beside its rebuild from offset 0."""
-        clock = SystemClock()
         found = []
-        for service in SERVICES:
-            store = await PostgresStore.open(self._system.databases[service], clock=clock)
+        for service, on in self._on.items():
             for view in views(service):
                 rebuild = Rebuild(
                     view,
                     consumer=service,
-                    store=store,
-                    bus=self._system.bus,
-                    ids=RandomIds(clock),
+                    store=on.store,
+                    bus=on.bus,
+                    ids=on.ids,
                     switch=False,
                 )
                 async for _ in rebuild.run():
                     pass
                 told = rebuild.comparison
                 assert told is not None
-                found.append(
-                    Compared(
-                        f"{service} {view.name}",
-                        told.live_hash,
-                        told.rebuilt_hash,
-                        told.documents,
-                        told.missing,
-                    )
-                )
-            await store.close()
+                found.append(wire.compared(service, told))
         return found

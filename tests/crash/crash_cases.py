@@ -377,7 +377,10 @@ async def quiet(
                 f"{finding.guarantee} {violation}"
                 for finding in await look()
                 if finding.guarantee not in leave_out
-                for violation in [*finding.violations, *(f"without {m}" for m in finding.missing)]
+                for violation in (
+                    *finding.said,
+                    *(f"without {one}" for one in finding.missing),
+                )
             ]
         except httpx.HTTPError as error:  # a service that another case has just killed
             told = [_told(error)]

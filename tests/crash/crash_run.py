@@ -26,7 +26,7 @@ from crash_audit import Auditor
 from crash_cases import Cases, Result, quiet
 from crash_table import ROWS, VARIANTS, Case, cases
 from waybill import proof
-from waybill.audit.evidence import Finding
+from waybill.audit.evidence import Finding, add_up
 from waybill.audit.oracles import judge
 from waybill.embedded import server
 from waybill.embedded.postgres import EmbeddedPostgres
@@ -213,6 +213,7 @@ def as_proof(lines: Sequence[Mapping[str, object]], left: Collection[str]) -> pr
         asked={"points": POINTS, "cases": CASES, "violations": 0, "minutes": MINUTES},
         reached=reached,
         shortfalls=shortfalls,
+        left_out={},
         findings=_together(pieces),
         details={
             "points_in_the_table": len(ROWS),
@@ -231,13 +232,7 @@ def _together(pieces: Sequence[Mapping[str, object]]) -> Sequence[Finding]:
     found: dict[str, Finding] = {}
     for piece in pieces:
         for told in piece["findings"]:  # type: ignore[attr-defined]
-            finding = found.setdefault(
-                told["guarantee"], Finding(told["guarantee"], told["promise"])
-            )
-            for what, count in told["looked_at"].items():
-                finding.looked(what, count)
-            finding.violations += told["violations"]
-            finding.missing += told["missing"]
+            add_up(found, Finding.read(told))
     return list(found.values())
 
 

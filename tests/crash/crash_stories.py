@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from crash_system import SHORT_ORDERS, System, as_json, until
-from waybill.ledger import Posted
+from waybill.ledger import Polled, Posted
 from waybill_events.identity import suffix
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ class Shop:
     name: str
     orders: list[str] = field(default_factory=list)
     skus: list[str] = field(default_factory=list)
-    clients: list[Posted] = field(default_factory=list)
+    clients: list[Posted | Polled] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
 
     @property
@@ -204,7 +204,17 @@ class Shop:
             return None if seen is None or seen["status"] not in ENDS else str(seen["status"])
 
         found = await until(f"{self.order} ends", has_ended, PATIENCE_S)
+        await self.track()
         assert status in ("", found), f"{self.order} ended {found}, not {status}"
+
+    async def track(self) -> None:
+        """What the customer is shown of the order, if anything by now."""
+        tokens = {one.order_id: one.token for one in self.clients if one.token}
+        seen = await self.look("tracking", f"/v1/track/{tokens[self.order]}")
+        if seen is not None:
+            self.clients.append(
+                Polled(order_id=self.order, version=int(seen["version"]), client=self.name)
+            )
 
     async def to_fulfil(self) -> Json:
         """The order's fulfillment order, once there is one."""

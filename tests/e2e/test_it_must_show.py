@@ -153,6 +153,10 @@ async def test_each_key_is_one_order_and_one_authorisation_however_often_it_is_p
 async def test_no_order_is_lost_while_each_service_is_killed_in_turn(
     shopper: Shopper, application: Application, tell: Tell
 ) -> None:
+    # What the audit must see besides: a key that was asked twice, and a look at a view.
+    twice = await shopper.place_twice({await shopper.new_sku(1): 1})
+    await shopper.wait_for(twice, "completed")
+    assert (await shopper.track(twice)).status_code == 200
     sku = await shopper.new_sku(ORDERS)
     orders: list[Placed] = []
     ends: Counter[str] = Counter()

@@ -14,8 +14,8 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNS_US = "make test"
 START_S = 240
 PAGE_S = 120
-GUARANTEES_SEEN = 14
-"""All fifteen but I15: that one needs a ledger that a client kept."""
+GUARANTEES_SEEN = 12
+"""All fifteen but I1, I13 and I15: those need a ledger that a client kept."""
 OURS = ("BUS", "WAREHOUSE", "KAFKA", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VIRTUAL_ENV")
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * START_S)]
@@ -84,7 +84,7 @@ def test_the_tutorial_ends_with_the_readers_own_order_delivered(fresh: Path) -> 
         -6_000:
     ]
     assert len(re.findall(r"^I\d+ .* holds ", printed, re.M)) >= GUARANTEES_SEEN, printed[-6_000:]
-    assert re.search(r"^not checked: I15$", printed, re.M), printed[-6_000:]
+    assert re.search(r"^not checked: I1, I13, I15$", printed, re.M), printed[-6_000:]
     assert not re.search(r"^I\d+ .* violated ", printed, re.M)
 
 

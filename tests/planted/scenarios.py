@@ -7,14 +7,14 @@ the other of the two is in memory.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from prometheus_client import REGISTRY
 
-from waybill.audit import wire
-from waybill.audit.evidence import Evidence, Finding, Taken
+from waybill.audit import consumers, wire
+from waybill.audit.evidence import Evidence, Finding
 from waybill.audit.oracles import judge
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_runtime.adapters.kafka import clients
@@ -58,7 +58,7 @@ class Seen:
     @property
     def violated(self) -> dict[str, Sequence[str]]:
         """By guarantee, or by the name of the case, what broke it."""
-        found = {f.guarantee: f.violations for f in self.findings if f.violations}
+        found = {f.guarantee: f.said for f in self.findings if f.said}
         return {**found, **({self.broken: [self.broken]} if self.broken else {})}
 
 
@@ -66,16 +66,16 @@ async def _judged(on: Infrastructure, consumer: str | None = None) -> Seen:
     """The log, the bus and one consumer's positions, as the audit reads them."""
     async with on.store.reading() as reading:
         events = [event async for event in reading.streams.scan()]
-        positions = {} if consumer is None else await reading.inbox.positions(consumer)
     stored = {one.event_id: one for one in events}
     bus = [wire.on_bus(delivery, stored) async for delivery in wire.messages(on.bus, {})]
-    bounds = await on.bus.bounds(sorted(TOPICS))
-    taken = [
-        Taken(CONSUMER, p.topic, positions[p], end, 0, p.number)
-        for p, (_, end) in bounds.items()
-        if p in positions
-    ]
-    evidence = Evidence(at=on.clock.now(), events=events, bus=bus, consumers=taken)
+    ends = {p: end for p, (_, end) in (await on.bus.bounds(sorted(TOPICS))).items()}
+    evidence = replace(
+        Evidence.of_the_log_alone(on.clock.now(), events),
+        bus=bus,
+        consumers=None
+        if consumer is None
+        else await consumers.taken(consumer, on, ends, bus, stored, ()),
+    )
     return Seen([finding for finding in judge(evidence) if finding.guarantee in BARE])
 
 

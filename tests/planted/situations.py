@@ -6,7 +6,6 @@ day of a few orders reaches them.
 
 import asyncio
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -186,15 +185,9 @@ def live(seed: int, situation: str) -> Result:
         return day.simulate(seed, orders=orders, faults=plan)
 
 
-_OF_THE_DAY = re.compile(r"has not ended \d+ s after the last fault$")
-_SAID = re.compile(r"^(?:after a restart of everything, )?(I\d+): (.*)", re.DOTALL)
-
-
 def violated(result: Result) -> dict[str, Sequence[str]]:
     """What each guarantee's oracle said in either judgement, and nothing else that was said."""
     found: dict[str, list[str]] = defaultdict(list)
-    for violation in result.violations:
-        said = _SAID.match(violation)
-        if said and not _OF_THE_DAY.search(violation):
-            found[said[1]].append(said[2])
+    for violation in result.broken:
+        found[violation.guarantee].append(violation.text)
     return dict(found)

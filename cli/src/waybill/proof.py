@@ -16,11 +16,15 @@ from pathlib import Path
 from waybill.audit.evidence import Finding
 
 FORMAT = 1
+GUARANTEES = tuple(f"I{number}" for number in range(1, 16))
 
 
 @dataclass(slots=True, kw_only=True)
 class Proof:
-    """One run. `asked` and `reached` share their keys; times carry their unit in the name."""
+    """One run. `asked` and `reached` share their keys; times carry their unit in the name.
+
+    It has to show every guarantee but those `left_out`, which say why each.
+    """
 
     name: str
     command: str
@@ -30,13 +34,34 @@ class Proof:
     asked: Mapping[str, float]
     reached: Mapping[str, float]
     shortfalls: Sequence[str]
+    left_out: Mapping[str, str]
     findings: Sequence[Finding] = ()
     details: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def passes(self) -> bool:
-        """Whether nothing fell short and no oracle found anything."""
-        return not self.shortfalls and not any(f.is_refused for f in self.findings)
+        """Whether nothing fell short, and every guarantee that it has to show holds."""
+        return not self.shortfalls and not self.unproved
+
+    @property
+    def unproved(self) -> Sequence[str]:
+        """Each guarantee that does not hold, and why; one that is left out may be unseen."""
+        found = {finding.guarantee: finding for finding in self.findings}
+        said = []
+        for guarantee in GUARANTEES:
+            finding = found.get(guarantee)
+            if finding is None or finding.verdict == "not checked":
+                if guarantee not in self.left_out or (finding and finding.missing):
+                    why = "no oracle spoke" if finding is None else "; ".join(finding.unchecked)
+                    said.append(f"{guarantee} is not checked: {why}")
+            elif finding.verdict != "holds":
+                said.append(f"{guarantee} is {finding.verdict}")
+        return said
+
+
+def all_left_out(why: str) -> Mapping[str, str]:
+    """For a run that no oracle judges."""
+    return dict.fromkeys(GUARANTEES, why)
 
 
 def write(proof: Proof, path: Path) -> None:
@@ -61,6 +86,8 @@ def _told(proof: Proof) -> Mapping[str, object]:
         "asked": dict(proof.asked),
         "reached": dict(proof.reached),
         "shortfalls": list(proof.shortfalls),
+        "unproved": list(proof.unproved),
+        "left_out": dict(proof.left_out),
         "guarantees": [{**asdict(f), "verdict": f.verdict} for f in proof.findings],
         "details": dict(proof.details),
     }

@@ -42,7 +42,7 @@ _MESSAGE = ("message_id", "order_id")
 _MOVED = ("sku", "moves", "levels")
 
 KEPT: Mapping[str, Sequence[str]] = {
-    "capture.order_placed": ("order_id", "lines", "total_minor", "shipping"),
+    "capture.order_placed": ("order_id", "lines", "total_minor", "currency", "shipping"),
     "capture.order_lines_cancelled": ("order_id", "lines"),
     "capture.recipient_erased": ("order_id", "recipient_ref"),
     "inventory.stock_reserved": ("order_id", "reservation_id"),
@@ -71,7 +71,7 @@ KEPT: Mapping[str, Sequence[str]] = {
 }
 """What each type, named without its version, must say for its guarantees to be judged."""
 
-ASIDE = ("recipient_ref", "currency", "channel")
+ASIDE = ("recipient_ref", "channel")
 """What is kept as well where it is said."""
 
 

@@ -8,7 +8,6 @@ that is looked for in the stores a second time before anybody calls it a stray.
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from typing import TypeVar
 import httpx
 
 from waybill import ledger, rebuilding, registry
-from waybill.audit import facts, outside, quiet, tracks, wire
+from waybill.audit import consumers, facts, outside, quiet, tracks, wire
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
 from waybill.audit.facts import Json
 from waybill.failure import Failure
@@ -89,7 +88,9 @@ class _Gathering:
         at = self._on["capture"].clock.now()
         clients = list(ledger.read(self._system.home.path / "ledger"))
         events = await self._events()
-        evidence = Evidence(at=at, events=events, clients=clients, require_settled=settled)
+        evidence = replace(
+            Evidence.of_the_log_alone(at, events), clients=clients, require_settled=settled
+        )
         if not events:
             return Gathered(evidence, self._notes)
         self._tell("reading ledgers, mails and stock")
@@ -197,30 +198,13 @@ class _Gathering:
         while True:
             async with on.store.reading() as reading:
                 positions = await reading.inbox.positions(name)
-            is_there = all(positions.get(p, 0) >= end for p, end in wanted.items())
-            if is_there or on.clock.monotonic_s() > deadline_s:
+            if all(positions.get(p, 0) >= end for p, end in wanted.items()):
+                break
+            if on.clock.monotonic_s() > deadline_s:
                 break
             await asyncio.sleep(LOOK_EVERY_S)
-        after = await on.bus.bounds(SUBSCRIPTIONS[name])
-        parked = await _parked(on, name)
-        # A consumer that is behind has passed nothing over: it has not come there yet.
         given_up = self._given_up[name] = await wire.discards(on, bus)
-        passed_over = await wire.passed_over(name, on, bus, stored, given_up) if is_there else {}
-        ahead = await wire.ahead(name, on, bus)
-        return [
-            Taken(
-                consumer=name,
-                topic=partition.topic,
-                partition=partition.number,
-                applied=positions.get(partition, 0),
-                written=end,
-                beyond=max(0, positions.get(partition, 0) - after[partition][1]),
-                parked=parked[partition],
-                passed_over=passed_over.get(partition, ()),
-                ahead=ahead.get(partition, ()),
-            )
-            for partition, end in sorted(wanted.items())
-        ]
+        return await consumers.taken(name, on, ends, bus, stored, given_up)
 
     async def _tracked(self) -> Mapping[str, int]:
         """Versions of the customers' views, of orders whose token is in no client's ledger too."""
@@ -290,17 +274,6 @@ class _Gathering:
 
 async def _at_once(work: Callable[[], T]) -> T:
     return work()
-
-
-async def _parked(on: Infrastructure, name: str) -> Counter[Partition]:
-    """Parked deliveries by partition."""
-    found: Counter[Partition] = Counter()
-    after = 0
-    async with on.store.reading() as reading:
-        while page := await reading.parking.parked(name, after=after, limit=PAGE):
-            found.update(parked.partition for parked in page)
-            after = page[-1].position
-    return found
 
 
 async def _documents(on: Infrastructure, view: str) -> AsyncIterator[tuple[str, int, str]]:

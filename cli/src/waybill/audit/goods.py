@@ -33,7 +33,11 @@ def _move(at: Counters, fact: Fact) -> None:
 
 
 def i3_no_oversell(evidence: Evidence) -> Finding:
-    finding = Finding("I3", "held + allocated ≤ on hand, for every SKU and location, always")
+    finding = Finding(
+        "I3",
+        "held + allocated ≤ on hand, for every SKU and location, always",
+        must_see=("stock events", "SKUs shown by the API", "reservations"),
+    )
     streams = _stock_streams(evidence)
     if streams:
         finding.needs("the stock that the API shows", evidence.stock)
@@ -60,6 +64,7 @@ def _stock_streams(evidence: Evidence) -> Mapping[str, Sequence[Fact]]:
 def _fold_stock(evidence: Evidence, finding: Finding, stream: str, facts: Sequence[Fact]) -> None:
     """One SKU's story, told again from its quantities; the API must show it as it was then."""
     shown = (evidence.stock or {}).get(stream.split("/", 2)[2])
+    finding.looked("SKUs shown by the API", int(shown is not None))
     shown_version = max((level.get("version", 0) for level in _levels(shown)), default=0)
     at: Counters = defaultdict(lambda: {"on_hand": 0, "held": 0, "allocated": 0})
     last = 0
@@ -70,11 +75,20 @@ def _fold_stock(evidence: Evidence, finding: Finding, stream: str, facts: Sequen
         where = f"{stream} version {last}"
         for location, now in at.items():
             if min(now.values()) < 0 or now["held"] + now["allocated"] > now["on_hand"]:
-                finding.violations.append(f"{where} at {location}: {now}")
+                finding.violations.append(
+                    finding.says("oversold", f"{where} at {location}: {now}", stream, location)
+                )
         for level in fact.data.get("levels", ()):
             told = {name: level[name] for name in ("on_hand", "held", "allocated")}
             if told != at[level["location"]]:
-                finding.violations.append(f"{where} says {told}, its events {dict(at)}")
+                finding.violations.append(
+                    finding.says(
+                        "levels",
+                        f"{where} says {told}, its events {dict(at)}",
+                        stream,
+                        fact.recorded.event_id,
+                    )
+                )
         if shown is not None and last == shown_version:
             _against_api(finding, stream, shown, at)
     if shown is not None and shown_version > last:
@@ -89,7 +103,6 @@ def _levels(shown: Json | None) -> Sequence[Json]:
 
 def _against_api(finding: Finding, stream: str, shown: Json, at: Counters) -> None:
     """The counters that the stock API shows, beside those of the log at the same version."""
-    finding.looked("SKUs shown by the API")
     told = {
         level["location"]: {name: level[name] for name in ("on_hand", "held", "allocated")}
         for level in _levels(shown)
@@ -97,7 +110,14 @@ def _against_api(finding: Finding, stream: str, shown: Json, at: Counters) -> No
     for location in sorted(told.keys() | at.keys()):
         api, log = told.get(location, _NONE), at.get(location, _NONE)
         if api != log:
-            finding.violations.append(f"the API shows {api} for {stream} at {location}, not {log}")
+            finding.violations.append(
+                finding.says(
+                    "api",
+                    f"the API shows {api} for {stream} at {location}, not {log}",
+                    stream,
+                    location,
+                )
+            )
 
 
 _NONE = {"on_hand": 0, "held": 0, "allocated": 0}
@@ -138,8 +158,14 @@ def _fold_reservations(finding: Finding, stream: str, facts: Sequence[Fact]) -> 
             if min(kept[place].values()) < 0:
                 reservation_id, line_id, location = place
                 finding.violations.append(
-                    f"{stream} version {fact.recorded.version}: {reservation_id} {line_id} at"
-                    f" {location} has {kept[place]}"
+                    finding.says(
+                        "more-than-reserved",
+                        f"{stream} version {fact.recorded.version}: {reservation_id} {line_id} at"
+                        f" {location} has {kept[place]}",
+                        stream,
+                        reservation_id,
+                        line_id,
+                    )
                 )
     finding.looked("reservations", len({reservation_id for reservation_id, _, _ in kept}))
 
@@ -177,7 +203,11 @@ def _what_left_was_consumed(evidence: Evidence, finding: Finding) -> None:
         consumed[fact.data["sku"]] += sum(move["quantity"] for move in fact.data["moves"])
     finding.looked("units that left", left.total())
     finding.violations += [
-        f"{left[sku]} units of {sku} left in parcels, {consumed[sku]} were taken off the books"
+        finding.says(
+            "left-and-not-consumed",
+            f"{left[sku]} units of {sku} left in parcels, {consumed[sku]} were taken off the books",
+            sku,
+        )
         for sku in sorted(left.keys() | consumed.keys())
         if left[sku] != consumed[sku]
     ]

@@ -17,7 +17,11 @@ TOLD_MAX = 20
 
 def i9_streams_are_whole(evidence: Evidence) -> Finding:
     """The bus got each event when it was new: what was changed in a store since differs from it."""
-    finding = Finding("I9", "streams are contiguous from 1 and immutable")
+    finding = Finding(
+        "I9",
+        "streams are contiguous from 1 and immutable",
+        must_see=("events", "streams", "events compared with the bus"),
+    )
     if evidence.events:
         finding.needs("the bus", evidence.bus)
     finding.looked("events", len(evidence.events))
@@ -25,12 +29,22 @@ def i9_streams_are_whole(evidence: Evidence) -> Finding:
     for stream, events in evidence.by_stream.items():
         found = sorted(event.version for event in events)
         if found != list(range(1, len(found) + 1)):
-            finding.violations.append(f"{stream} has versions {found[:TOLD_MAX]}")
+            finding.violations.append(
+                finding.says("not-whole", f"{stream} has versions {found[:TOLD_MAX]}", stream)
+            )
     if len(evidence.stored) < len(evidence.events):
         ids = Counter(event.event_id for event in evidence.events)
-        finding.violations += [f"event id {i} occurs {n} times" for i, n in ids.items() if n > 1]
+        finding.violations += [
+            finding.says("id-twice", f"event id {i} occurs {n} times", i)
+            for i, n in ids.items()
+            if n > 1
+        ]
     finding.violations += [
-        f"{bad.recorded.event_id} ({bad.recorded.type}) cannot be read: {bad.why}"
+        finding.says(
+            "unreadable",
+            f"{bad.recorded.event_id} ({bad.recorded.type}) cannot be read: {bad.why}",
+            bad.recorded.event_id,
+        )
         for bad in evidence.unreadable
     ]
     for message in evidence.bus or ():
@@ -39,7 +53,11 @@ def i9_streams_are_whole(evidence: Evidence) -> Finding:
             finding.looked("events compared with the bus")
             if kept is not message.event and (names := _differing(kept, message.event)):
                 finding.violations.append(
-                    f"{kept.event_id} differs between store and bus in {', '.join(names)}"
+                    finding.says(
+                        "differs",
+                        f"{kept.event_id} differs between store and bus in {', '.join(names)}",
+                        kept.event_id,
+                    )
                 )
     return finding
 
@@ -49,24 +67,42 @@ def _differing(one: Recorded, other: Recorded) -> Sequence[str]:
 
 
 def i10_published_and_applied_once(evidence: Evidence) -> Finding:
-    finding = Finding("I10", "each event reaches the bus, and each consumer applies it once")
+    finding = Finding(
+        "I10",
+        "each event reaches the bus, and each consumer applies it once",
+        must_see=(
+            "events looked for on the bus",
+            "messages looked for in the stores",
+            "consumers' partitions",
+            "decisions",
+        ),
+    )
     stored = evidence.stored
     if stored:
         finding.needs("the bus", evidence.bus)
         finding.needs("the consumers' positions", evidence.consumers)
+        finding.needs("what people discarded", evidence.given_up, may_be_empty=True)
     if evidence.bus is not None:
         on_bus = {message.event.event_id for message in evidence.bus}
         finding.looked("events looked for on the bus", len(stored))
         finding.looked("messages looked for in the stores", len(evidence.bus))
         finding.violations += [
-            f"{event.event_id} ({event.type}) is not on the bus"
+            finding.says(
+                "unpublished", f"{event.event_id} ({event.type}) is not on the bus", event.event_id
+            )
             for event in evidence.events
             if event.event_id not in on_bus
         ]
         strays = [message for message in evidence.bus if message.event.event_id not in stored]
-        left = _not_given_up(strays, evidence.given_up)
+        left = _not_given_up(strays, evidence.given_up or {})
         finding.violations += [
-            f"{message.event.event_id} is on the bus and in no store" for message in left
+            finding.says(
+                "stray",
+                f"{message.event.event_id} is on the bus and in no store",
+                message.event.event_id,
+                message.place,
+            )
+            for message in left
         ]
         if gone := len(strays) - len(left):
             finding.notes.append(
@@ -76,10 +112,22 @@ def i10_published_and_applied_once(evidence: Evidence) -> Finding:
         finding.looked("consumers' partitions")
         if taken.applied < taken.written:
             behind = taken.written - taken.applied
-            finding.violations.append(f"{taken.consumer} is {behind} behind on {taken.place}")
+            finding.violations.append(
+                finding.says(
+                    "behind",
+                    f"{taken.consumer} is {behind} behind on {taken.place}",
+                    taken.consumer,
+                    taken.place,
+                )
+            )
         if taken.beyond:
             finding.violations.append(
-                f"{taken.consumer} stands {taken.beyond} past the end of {taken.place}"
+                finding.says(
+                    "past-the-end",
+                    f"{taken.consumer} stands {taken.beyond} past the end of {taken.place}",
+                    taken.consumer,
+                    taken.place,
+                )
             )
     _decided_once(evidence, finding)
     return finding
@@ -133,14 +181,23 @@ def _decided_once(evidence: Evidence, finding: Finding) -> None:
         finding.looked("decisions", len(said))
         if len(said) < len(caused):
             finding.violations += [
-                f"{stream}: {cause} led to {type_} {count} times"
+                finding.says(
+                    "decided-twice",
+                    f"{stream}: {cause} led to {type_} {count} times",
+                    stream,
+                    cause,
+                )
                 for (cause, type_, _), count in said.items()
                 if count > 1
             ]
 
 
 def i11_order_is_kept(evidence: Evidence) -> Finding:
-    finding = Finding("I11", "per-order order is kept; a poison event parks its key alone")
+    finding = Finding(
+        "I11",
+        "per-order order is kept; a poison event parks its key alone",
+        must_see=("messages on the bus", "consumers' partitions"),
+    )
     last: dict[str, int] = {}
     home: dict[str, tuple[str, int]] = {}
     if evidence.events:
@@ -151,23 +208,47 @@ def i11_order_is_kept(evidence: Evidence) -> Finding:
         stream, version = message.event.stream, message.event.version
         place = (message.event.topic, message.partition)
         if home.setdefault(stream, place) != place:
-            finding.violations.append(f"{stream} is on {home[stream]} and {place}")
+            finding.violations.append(
+                finding.says(
+                    "on-two-partitions", f"{stream} is on {home[stream]} and {place}", stream
+                )
+            )
         before = last.get(stream, 0)
         if version > before + 1:
-            finding.violations.append(f"{stream} goes from {before} to {version} at {place}")
+            finding.violations.append(
+                finding.says(
+                    "out-of-order", f"{stream} goes from {before} to {version} at {place}", stream
+                )
+            )
         last[stream] = max(before, version)
     for taken in evidence.consumers or ():
         finding.looked("consumers' partitions")
         if taken.parked:
             finding.violations.append(
-                f"{taken.consumer} has parked {taken.parked} deliveries of {taken.place}"
+                finding.says(
+                    "parked",
+                    f"{taken.consumer} has parked {taken.parked} deliveries of {taken.place}",
+                    taken.consumer,
+                    taken.place,
+                )
             )
         finding.violations += [
-            f"{taken.consumer} has marked {stream} on {taken.place}" for stream in taken.ahead
+            finding.says(
+                "marked-too-much",
+                f"{taken.consumer} has marked {stream} on {taken.place}",
+                taken.consumer,
+                taken.place,
+            )
+            for stream in taken.ahead
         ]
         if not taken.parked:
             finding.violations += [
-                f"{taken.consumer} passed over {stream} on {taken.place}"
+                finding.says(
+                    "passed-over",
+                    f"{taken.consumer} passed over {stream} on {taken.place}",
+                    taken.consumer,
+                    taken.place,
+                )
                 for stream in taken.passed_over
             ]
     return finding

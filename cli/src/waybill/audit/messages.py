@@ -25,13 +25,19 @@ _MESSAGE_ID = re.compile(r"<?([^@<>\s]+)(?:@[^<>\s]*)?>?")
 
 
 def i12_each_message_once(evidence: Evidence) -> Finding:
-    finding = Finding("I12", "each due notification is attempted; replays and imports never send")
+    finding = Finding(
+        "I12",
+        "each due notification is attempted; replays and imports never send",
+        must_see=("decisions", "facts that customers are told", "messages in the sink"),
+    )
     decided = evidence.of("notification.notification_decided")
     finding.looked("decisions", len(decided))
     for name in ("dedupe_key", "message_id"):
         for value, n in Counter(fact.data[name] for fact in decided).items():
             if n > 1:
-                finding.violations.append(f"{value} was decided {n} times")
+                finding.violations.append(
+                    finding.says("decided-twice", f"{value} was decided {n} times", value)
+                )
     _only_the_living_speak(evidence, finding)
     _everybody_is_told(evidence, finding)
     _against_the_sink(evidence, finding, {fact.data["message_id"]: fact for fact in decided})
@@ -44,10 +50,21 @@ def _only_the_living_speak(evidence: Evidence, finding: Finding) -> None:
         source = evidence.stored.get(fact.data["source_event_id"])
         origin = fact.recorded.origin if source is None else source.origin
         for said in {fact.recorded.origin, origin} - {"live"}:
-            finding.violations.append(f"{fact.data['message_id']} came of a {said}")
+            finding.violations.append(
+                finding.says(
+                    "of-no-live-fact",
+                    f"{fact.data['message_id']} came of a {said}",
+                    fact.data["message_id"],
+                )
+            )
         if source is None:
             finding.violations.append(
-                f"{fact.data['message_id']} came of {fact.data['source_event_id']}, in no log"
+                finding.says(
+                    "of-no-fact",
+                    f"{fact.data['message_id']} came of {fact.data['source_event_id']}, in no log",
+                    fact.data["message_id"],
+                    fact.data["source_event_id"],
+                )
             )
 
 
@@ -59,7 +76,9 @@ def _everybody_is_told(evidence: Evidence, finding: Finding) -> None:
     )
     for message_id, n in verdicts.items():
         if n > 1:
-            finding.violations.append(f"{message_id} came to an end {n} times")
+            finding.violations.append(
+                finding.says("ended-twice", f"{message_id} came to an end {n} times", message_id)
+            )
     spoken = {fact.data["source_event_id"] for fact in decided}
     spoken |= {fact.recorded.causation_id for fact in evidence.of(SUPPRESSED)}
     due = [fact.recorded for type_ in _DUE for fact in evidence.of(type_)]
@@ -67,12 +86,16 @@ def _everybody_is_told(evidence: Evidence, finding: Finding) -> None:
     if not evidence.require_settled:
         return
     finding.violations += [
-        f"{fact.data['message_id']} was decided and never attempted"
+        finding.says(
+            "never-attempted",
+            f"{fact.data['message_id']} was decided and never attempted",
+            fact.data["message_id"],
+        )
         for fact in decided
         if fact.data["message_id"] not in verdicts
     ]
     finding.violations += [
-        f"nobody was told of {event.type} {event.event_id}"
+        finding.says("untold", f"nobody was told of {event.type} {event.event_id}", event.event_id)
         for event in due
         if event.origin == "live" and event.event_id not in spoken
     ]
@@ -81,7 +104,7 @@ def _everybody_is_told(evidence: Evidence, finding: Finding) -> None:
 def _against_the_sink(evidence: Evidence, finding: Finding, decided: Mapping[str, Fact]) -> None:
     """What the log says was sent came to the sink, and what came there somebody decided."""
     if decided:
-        finding.needs("the mail sink", evidence.mail)
+        finding.needs("the mail sink", evidence.mail, may_be_empty=True)
     if evidence.mail is None:
         return
     came: Counter[str] = Counter()
@@ -93,10 +116,19 @@ def _against_the_sink(evidence: Evidence, finding: Finding, decided: Mapping[str
             came[named[1]] += 1
         if evidence.require_settled and (named is None or named[1] not in decided):
             finding.violations.append(
-                f"message {seq} of the sink ({message.get('message_id')}) was decided by nobody"
+                finding.says(
+                    "of-nobody",
+                    f"message {seq} of the sink ({message.get('message_id')})"
+                    " was decided by nobody",
+                    str(seq),
+                )
             )
     finding.violations += [
-        f"{fact.data['message_id']} was told as sent, and is not in the sink"
+        finding.says(
+            "not-in-the-sink",
+            f"{fact.data['message_id']} was told as sent, and is not in the sink",
+            fact.data["message_id"],
+        )
         for fact in evidence.of(SENT)
         if fact.data["message_id"] not in came
     ]

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from waybill.audit.evidence import Evidence, Finding
-from waybill.audit.facts import Fact, Json
+from waybill.audit.facts import Json
 from waybill.audit.orders import due_minor, ends, shipped_minor
 
 
@@ -20,9 +20,13 @@ def _approved(evidence: Evidence, operation: str) -> Sequence[Json]:
 
 
 def i4_no_double_charge(evidence: Evidence) -> Finding:
-    finding = Finding("I4", "one capture per shipment; refunded ≤ captured ≤ authorised")
+    finding = Finding(
+        "I4",
+        "one capture per shipment; refunded ≤ captured ≤ authorised",
+        must_see=("authorisations in the log", "captures in the log", "captures at the gateway"),
+    )
     if evidence.events:
-        finding.needs("the gateway's ledger", evidence.gateway)
+        finding.needs("the gateway's ledger", evidence.gateway, may_be_empty=True)
     if evidence.gateway is None:
         return finding
     _within_its_bounds(evidence.gateway, finding)
@@ -34,7 +38,11 @@ def i4_no_double_charge(evidence: Evidence) -> Finding:
     holders = Counter(order_id for order_id, _ in _live_authorisations(evidence).values())
     for order_id, count in holders.items():
         if count > 1:
-            finding.violations.append(f"{order_id} holds {count} authorisations at once")
+            finding.violations.append(
+                finding.says(
+                    "authorised-twice", f"{order_id} holds {count} authorisations at once", order_id
+                )
+            )
     return finding
 
 
@@ -45,17 +53,33 @@ def _within_its_bounds(ledger: Sequence[Json], finding: Finding) -> None:
     for number, entry in enumerate(ledger, start=1):
         finding.looked("entries in the gateway's ledger")
         if entry["seq"] != number:
-            finding.violations.append(f"the gateway's entry {number} is numbered {entry['seq']}")
+            finding.violations.append(
+                finding.says(
+                    "numbering",
+                    f"the gateway's entry {number} is numbered {entry['seq']}",
+                    str(number),
+                )
+            )
         if entry["outcome"] != "approved":
             continue
         key = entry["idempotency_key"]
         if done.setdefault(key, number) != number:
-            finding.violations.append(f"the gateway did {key} at {done[key]} and at {number}")
+            finding.violations.append(
+                finding.says(
+                    "done-twice", f"the gateway did {key} at {done[key]} and at {number}", key
+                )
+            )
         at = sums[entry["authorization_id"]]
         at[entry["operation"]] += entry["amount_minor"]
         at["void"] += _released_minor(entry)
         if at["capture"] + at["void"] > at["authorize"] or at["refund"] > at["capture"]:
-            finding.violations.append(f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}")
+            finding.violations.append(
+                finding.says(
+                    "overdrawn",
+                    f"{entry['authorization_id']} at {entry['seq']}: {dict(at)}",
+                    entry["authorization_id"],
+                )
+            )
 
 
 def _made_once_and_as_told(
@@ -68,7 +92,13 @@ def _made_once_and_as_told(
     finding.looked(f"{operation}s at the gateway", len(made))
     for reference, amounts in made.items():
         if len(amounts) > 1:
-            finding.violations.append(f"{len(amounts)} {operation}s of {reference}: {amounts}")
+            finding.violations.append(
+                finding.says(
+                    "made-twice",
+                    f"{len(amounts)} {operation}s of {reference}: {amounts}",
+                    reference,
+                )
+            )
     told = set()
     for fact in evidence.of(fact_type):
         reference, amount = fact.data[names], fact.data["amount_minor"]
@@ -76,10 +106,20 @@ def _made_once_and_as_told(
         told.add(reference)
         known = made.get(reference)
         if known is None or known[-1] != amount:
-            finding.violations.append(f"the log says {amount} for {reference}, the gateway {known}")
+            finding.violations.append(
+                finding.says(
+                    "told-otherwise",
+                    f"the log says {amount} for {reference}, the gateway {known}",
+                    reference,
+                )
+            )
     if evidence.require_settled:
         finding.violations += [
-            f"the gateway made a {operation} of {reference} that the log never learned of"
+            finding.says(
+                "unlearned",
+                f"the gateway made a {operation} of {reference} that the log never learned of",
+                reference,
+            )
             for reference in made
             if reference not in told
         ]
@@ -102,14 +142,24 @@ def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
         if not told[1]:
             if id_ in asked:
                 finding.violations.append(
-                    f"the log says {told} for {id_}, yet the gateway knows it"
+                    finding.says(
+                        "told-otherwise",
+                        f"the log says {told} for {id_}, yet the gateway knows it",
+                        id_,
+                    )
                 )
         elif made.get(id_) != told:
-            finding.violations.append(f"the log says {told} for {id_}, the gateway {made.get(id_)}")
+            finding.violations.append(
+                finding.says(
+                    "told-otherwise",
+                    f"the log says {told} for {id_}, the gateway {made.get(id_)}",
+                    id_,
+                )
+            )
 
 
 def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
-    """Whatever the gateway did, it did for an order, a shipment or a refund of ours."""
+    """Whatever the gateway did, it did for an order, a shipment or a refund, in its currency."""
     placed = {fact.data["order_id"]: fact for fact in evidence.of("capture.order_placed")}
     known = {
         "authorize": placed.keys(),
@@ -117,26 +167,44 @@ def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
         "capture": _named(evidence, "fulfillment.shipment_dispatched", "shipment_id"),
         "refund": _named(evidence, "payment.refund_requested", "refund_id"),
     }
+    owner = _owners(evidence)
     for entry in evidence.gateway or ():
         if entry["outcome"] != "approved":
             continue
         reference = entry["reference"]
         if reference not in known.get(entry["operation"], ()):
             finding.violations.append(
-                f"the gateway's entry {entry['seq']} is a {entry['operation']} for {reference},"
-                " which is in no log"
+                finding.says(
+                    "of-nobody",
+                    f"the gateway's entry {entry['seq']} is a {entry['operation']} for {reference},"
+                    " which is in no log",
+                    reference,
+                    entry["idempotency_key"],
+                )
             )
-        elif (order := placed.get(reference)) and not _is_currency_of(entry, order):
-            finding.violations.append(f"{reference} was charged in {entry['currency']}")
+        elif (order := placed.get(owner.get(entry["authorization_id"], ""))) and (
+            (told := order.data["currency"]) != (currency := entry.get("currency"))
+        ):
+            finding.violations.append(
+                finding.says(
+                    "currency",
+                    f"{order.data['order_id']} was charged in {currency}, not {told}:"
+                    f" the {entry['operation']} for {reference}",
+                    order.data["order_id"],
+                    reference,
+                )
+            )
 
 
 def _named(evidence: Evidence, type_: str, name: str) -> frozenset[str]:
     return frozenset(fact.data[name] for fact in evidence.of(type_))
 
 
-def _is_currency_of(entry: Json, order: Fact) -> bool:
-    told = order.data.get("currency")
-    return told is None or entry.get("currency") in (None, told)
+def _owners(evidence: Evidence) -> Mapping[str, str]:
+    """The order of each authorisation."""
+    return {
+        entry["authorization_id"]: entry["reference"] for entry in _approved(evidence, "authorize")
+    }
 
 
 def _live_authorisations(evidence: Evidence) -> Mapping[str, tuple[str, int]]:
@@ -170,14 +238,16 @@ def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
 
     What is due is told twice, from what was shipped and from what was cancelled.
     """
-    finding = Finding("I5", "completed: captured in full; ended otherwise: nothing kept")
+    finding = Finding(
+        "I5",
+        "completed: captured in full; ended otherwise: nothing kept",
+        must_see=("orders completed", "gateway authorisations"),
+    )
     if evidence.gateway is None:
         if evidence.events:
             finding.needs("the gateway's ledger", None)
         return finding
-    owner = {
-        entry["authorization_id"]: entry["reference"] for entry in _approved(evidence, "authorize")
-    }
+    owner = _owners(evidence)
     captured = _by_order(_approved(evidence, "capture"), owner)
     refunded = _by_order(_approved(evidence, "refund"), owner)
     ended = ends(evidence)
@@ -186,17 +256,29 @@ def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
         taken = captured[order_id]
         if end != "completed":
             if kept := taken - refunded[order_id]:
-                finding.violations.append(f"{order_id} is {end}: the gateway keeps {kept}")
+                finding.violations.append(
+                    finding.says("kept", f"{order_id} is {end}: the gateway keeps {kept}", order_id)
+                )
             continue
         facts = evidence.by_order[order_id]
         for due, why in ((due_minor(facts), "not cancelled"), (shipped_minor(facts), "shipped")):
             if taken != due:
                 finding.violations.append(
-                    f"{order_id} is {end}: the gateway captured {taken}, {due} were {why}"
+                    finding.says(
+                        "captured-otherwise",
+                        f"{order_id} is {end}: the gateway captured {taken}, {due} were {why}",
+                        order_id,
+                    )
                 )
     if evidence.require_settled:
         finding.violations += [
-            f"{order_id} is {ended[order_id]}: the gateway still holds {id_}, {open_minor} of it"
+            finding.says(
+                "still-held",
+                f"{order_id} is {ended[order_id]}: the gateway still holds {id_},"
+                f" {open_minor} of it",
+                order_id,
+                id_,
+            )
             for id_, (order_id, open_minor) in _live_authorisations(evidence).items()
             if order_id in ended
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from waybill.audit import goods, log, messages, money, orders, parcels, privacy, readmodels
-from waybill.audit.evidence import Evidence, Finding
+from waybill.audit.evidence import Evidence, Finding, Violation
 
 Oracle = Callable[[Evidence], Finding]
 
@@ -37,4 +37,5 @@ def _heard(oracle: Oracle, evidence: Evidence) -> Finding:
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         guarantee = oracle.__name__.partition("_")[0].upper()
         why = f"the evidence makes no sense: {type(error).__name__} {error}"
-        return Finding(guarantee, "what is looked at can be read", violations=[why])
+        nonsense = Violation(guarantee, "nonsense", (), why)
+        return Finding(guarantee, "what is looked at can be read", violations=[nonsense])

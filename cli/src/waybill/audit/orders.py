@@ -34,13 +34,19 @@ def acknowledged(evidence: Evidence) -> Mapping[str, Sequence[Posted]]:
 
 
 def i1_no_order_is_lost(evidence: Evidence) -> Finding:
-    finding = Finding("I1", "an acknowledged order is never lost and ends in a terminal state")
+    finding = Finding(
+        "I1",
+        "an acknowledged order is never lost and ends in a terminal state",
+        must_see=("orders placed", "orders acknowledged to clients"),
+    )
     placed = {fact.data["order_id"] for fact in evidence.of("capture.order_placed")}
     finding.looked("orders placed", len(placed))
     told = acknowledged(evidence)
     finding.looked("orders acknowledged to clients", len(told))
     finding.violations += [
-        f"{order_id} was acknowledged and is not in the log"
+        finding.says(
+            "not-in-the-log", f"{order_id} was acknowledged and is not in the log", order_id
+        )
         for order_id in told
         if order_id not in placed
     ]
@@ -51,12 +57,23 @@ def i1_no_order_is_lost(evidence: Evidence) -> Finding:
     open_orders = placed - several.keys()
     finding.looked("orders still open", len(open_orders))
     if evidence.require_settled:
-        finding.violations += [f"{order_id} has not ended" for order_id in sorted(open_orders)]
+        finding.violations += [
+            finding.says("not-ended", f"{order_id} has not ended", order_id)
+            for order_id in sorted(open_orders)
+        ]
     for order_id, found in several.items():
         if order_id not in placed:
-            finding.violations.append(f"{order_id} ended {found[0]} and was never placed")
+            finding.violations.append(
+                finding.says(
+                    "never-placed", f"{order_id} ended {found[0]} and was never placed", order_id
+                )
+            )
         if len(found) > 1:
-            finding.violations.append(f"{order_id} ended more than once: {', '.join(found)}")
+            finding.violations.append(
+                finding.says(
+                    "ended-twice", f"{order_id} ended more than once: {', '.join(found)}", order_id
+                )
+            )
     _recipients_are_kept(evidence, finding)
     return finding
 
@@ -69,13 +86,18 @@ def _recipients_are_kept(evidence: Evidence, finding: Finding) -> None:
         if fact.data.get("recipient_ref")
     }
     if wanted:
-        finding.needs("the recipient vault", evidence.recipients)
+        finding.needs("the recipient vault", evidence.recipients, may_be_empty=True)
     if evidence.recipients is None:
         return
     erased = {fact.data["recipient_ref"] for fact in evidence.of("capture.recipient_erased")}
     finding.looked("recipients", len(wanted))
     finding.violations += [
-        f"{reference} of {order_id} is neither in the vault nor erased"
+        finding.says(
+            "no-recipient",
+            f"{reference} of {order_id} is neither in the vault nor erased",
+            reference,
+            order_id,
+        )
         for reference, order_id in wanted.items()
         if reference not in evidence.recipients and reference not in erased
     ]
@@ -83,7 +105,7 @@ def _recipients_are_kept(evidence: Evidence, finding: Finding) -> None:
 
 def i2_one_order_per_key(evidence: Evidence) -> Finding:
     """Told twice: by the log, which names the key as the cause, and by what clients were told."""
-    finding = Finding("I2", "one order per tenant and idempotency key")
+    finding = Finding("I2", "one order per tenant and idempotency key", must_see=("orders placed",))
     by_key: dict[tuple[str, str], list[str]] = defaultdict(list)
     of_order: dict[str, list[str]] = defaultdict(list)
     for fact in evidence.of("capture.order_placed"):
@@ -93,10 +115,19 @@ def i2_one_order_per_key(evidence: Evidence) -> Finding:
         of_order[order_id].append(fact.recorded.event_id)
     for (tenant, key), order_ids in by_key.items():
         if len(order_ids) > 1:
-            finding.violations.append(f"{tenant} {key}: {', '.join(order_ids)}")
+            finding.violations.append(
+                finding.says("two-orders", f"{tenant} {key}: {', '.join(order_ids)}", *order_ids)
+            )
     for order_id, event_ids in of_order.items():
         if len(event_ids) > 1:
-            finding.violations.append(f"{order_id} was placed by {', '.join(event_ids)}")
+            finding.violations.append(
+                finding.says(
+                    "placed-twice",
+                    f"{order_id} was placed by {', '.join(event_ids)}",
+                    order_id,
+                    *event_ids,
+                )
+            )
     told: dict[str, dict[str, None]] = defaultdict(dict)
     for order_id, posts in acknowledged(evidence).items():
         for posted in posts:
@@ -104,7 +135,14 @@ def i2_one_order_per_key(evidence: Evidence) -> Finding:
     finding.looked("keys of clients", len(told))
     for key, answered in told.items():
         if len(answered) > 1:
-            finding.violations.append(f"key {key} was answered with {', '.join(answered)}")
+            finding.violations.append(
+                finding.says(
+                    "answered-with-two-orders",
+                    f"key {key} was answered with {', '.join(answered)}",
+                    key,
+                    *answered,
+                )
+            )
     return finding
 
 
@@ -162,7 +200,11 @@ def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
 
     Once all is quiet, what has ended keeps no stock from others either.
     """
-    finding = Finding("I7", "every order moves on within 60 s, or waits for somebody outside")
+    finding = Finding(
+        "I7",
+        "every order moves on within 60 s, or waits for somebody outside",
+        must_see=("orders",),
+    )
     ended = ends(evidence)
     for order_id, facts in evidence.by_order.items():
         if not any(fact.kind == "capture.order_placed" for fact in facts):
@@ -174,7 +216,11 @@ def i7_nothing_is_stuck(evidence: Evidence) -> Finding:
         outside = _waits_outside(facts)
         finding.looked("orders that wait for somebody outside", int(outside))
         if not outside and evidence.at - newest.occurred_at > STUCK:
-            finding.violations.append(f"{order_id} stands since {newest.type}")
+            finding.violations.append(
+                finding.says(
+                    "stands", f"{order_id} stands since {newest.type}", order_id, newest.event_id
+                )
+            )
     if evidence.require_settled:
         _nothing_is_kept_back(evidence, finding, ended)
     return finding
@@ -190,20 +236,33 @@ def _nothing_is_kept_back(evidence: Evidence, finding: Finding, ended: Mapping[s
         finding.looked("reservations")
         order_id = order_of.get(reservation_id)
         if kept and (order_id is None or order_id in ended):
-            finding.violations.append(f"{reservation_id} still keeps {', '.join(kept)}")
+            finding.violations.append(
+                finding.says(
+                    "kept-back", f"{reservation_id} still keeps {', '.join(kept)}", reservation_id
+                )
+            )
 
 
 def i15_the_same_answer(evidence: Evidence) -> Finding:
-    finding = Finding("I15", "the same idempotency key gives byte for byte the same answer")
-    answers: dict[str, set[tuple[int, str, str]]] = defaultdict(set)
+    finding = Finding(
+        "I15",
+        "the same idempotency key gives byte for byte the same answer",
+        must_see=("keys answered more than once",),
+    )
+    answers: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
     for order_id, posts in acknowledged(evidence).items():
         for posted in posts:
             finding.looked("answers")
-            answers[posted.key].add((posted.status, order_id, posted.body_sha256))
+            answers[posted.key].append((posted.status, order_id, posted.body_sha256))
     finding.looked("keys", len(answers))
+    finding.looked("keys answered more than once", sum(len(one) > 1 for one in answers.values()))
     if not answers:
         finding.notes.append("no client kept a ledger of the answers it got")
     for key, found in answers.items():
-        if len(found) > 1:
-            finding.violations.append(f"key {key} got {len(found)} different answers")
+        if (count := len(set(found))) > 1:
+            finding.violations.append(
+                finding.says(
+                    "answered-differently", f"key {key} got {count} different answers", key
+                )
+            )
     return finding

@@ -7,7 +7,11 @@ from waybill.audit.evidence import Evidence, Finding
 
 
 def i6_one_shipment_per_reservation(evidence: Evidence) -> Finding:
-    finding = Finding("I6", "at most one live shipment per reservation and fulfillment order")
+    finding = Finding(
+        "I6",
+        "at most one live shipment per reservation and fulfillment order",
+        must_see=("shipments dispatched", "labels in the carrier's ledger"),
+    )
     dispatched: dict[str, list[str]] = defaultdict(list)
     owners: dict[str, set[str]] = defaultdict(set)
     units: dict[tuple[str, str], int] = defaultdict(int)
@@ -20,10 +24,24 @@ def i6_one_shipment_per_reservation(evidence: Evidence) -> Finding:
             units[fact.data["order_id"], line["line_id"]] += line["quantity"]
     for owner, shipments in dispatched.items():
         if len(shipments) > 1:
-            finding.violations.append(f"{owner} was dispatched as {', '.join(shipments)}")
+            finding.violations.append(
+                finding.says(
+                    "dispatched-twice",
+                    f"{owner} was dispatched as {', '.join(shipments)}",
+                    owner,
+                    *shipments,
+                )
+            )
     for shipment_id, found in owners.items():
         if len(found) > 1:
-            finding.violations.append(f"{shipment_id} is of {', '.join(sorted(found))}")
+            finding.violations.append(
+                finding.says(
+                    "of-two-owners",
+                    f"{shipment_id} is of {', '.join(sorted(found))}",
+                    shipment_id,
+                    *sorted(found),
+                )
+            )
     ordered = {
         (fact.data["order_id"], line["line_id"]): line["quantity"]
         for fact in evidence.of("capture.order_placed")
@@ -31,7 +49,14 @@ def i6_one_shipment_per_reservation(evidence: Evidence) -> Finding:
     }
     for (order_id, line_id), shipped in units.items():
         if shipped > ordered.get((order_id, line_id), 0):
-            finding.violations.append(f"{order_id} {line_id}: {shipped} units were shipped")
+            finding.violations.append(
+                finding.says(
+                    "shipped-too-many",
+                    f"{order_id} {line_id}: {shipped} units were shipped",
+                    order_id,
+                    line_id,
+                )
+            )
     _delivered_after_dispatch(evidence, finding, owners.keys())
     _against_carrier(evidence, finding, owners.keys())
     return finding
@@ -41,7 +66,11 @@ def _delivered_after_dispatch(
     evidence: Evidence, finding: Finding, dispatched: Collection[str]
 ) -> None:
     finding.violations += [
-        f"{fact.data['shipment_id']} was delivered and never dispatched"
+        finding.says(
+            "never-dispatched",
+            f"{fact.data['shipment_id']} was delivered and never dispatched",
+            fact.data["shipment_id"],
+        )
         for fact in evidence.of("fulfillment.shipment_delivered")
         if fact.data["shipment_id"] not in dispatched
     ]
@@ -50,7 +79,7 @@ def _delivered_after_dispatch(
 def _against_carrier(evidence: Evidence, finding: Finding, dispatched: Collection[str]) -> None:
     """Live labels by our shipment: bought and not given back."""
     if dispatched:
-        finding.needs("the carrier's ledger", evidence.carrier)
+        finding.needs("the carrier's ledger", evidence.carrier, may_be_empty=True)
     live: dict[str, set[str]] = defaultdict(set)
     for entry in evidence.carrier or ():
         if entry["operation"] == "buy_label" and entry["outcome"] == "approved":
@@ -60,18 +89,29 @@ def _against_carrier(evidence: Evidence, finding: Finding, dispatched: Collectio
             live[entry["reference"]].discard(entry["shipment_id"])
     for reference, labels in live.items():
         if len(labels) > 1:
-            finding.violations.append(f"the carrier sold {len(labels)} live labels for {reference}")
+            finding.violations.append(
+                finding.says(
+                    "two-labels",
+                    f"the carrier sold {len(labels)} live labels for {reference}",
+                    reference,
+                    *sorted(labels),
+                )
+            )
     if evidence.carrier is None:
         return
     finding.violations += [
-        f"{shipment} was dispatched without a label"
+        finding.says("no-label", f"{shipment} was dispatched without a label", shipment)
         for shipment in sorted(dispatched)
         if not live.get(shipment)
     ]
     if evidence.require_settled:
         asked = {fact.data["shipment_id"] for fact in evidence.of("fulfillment.label_requested")}
         finding.violations += [
-            f"the carrier sold a label for {reference}, which is in no log"
+            finding.says(
+                "label-of-nobody",
+                f"the carrier sold a label for {reference}, which is in no log",
+                reference,
+            )
             for reference, labels in live.items()
             if labels and reference not in asked and reference not in dispatched
         ]

@@ -24,9 +24,14 @@ _BRANDS = re.compile(
 
 
 def i14_no_personal_data(evidence: Evidence) -> Finding:
-    finding = Finding("I14", "no card number anywhere, no personal data in events, logs, topics")
+    finding = Finding(
+        "I14",
+        "no card number anywhere, no personal data in events, logs, topics",
+        must_see=("events", "messages on the bus", "personal values looked for", "log lines"),
+    )
     if evidence.events:
-        finding.needs("the recipient vault", evidence.personal)
+        finding.needs("the recipient vault", evidence.personal, may_be_empty=True)
+        finding.needs("the bus", evidence.bus)
         finding.needs("the services' logs", evidence.logs)
     finding.looked("events", len(evidence.events))
     finding.looked("messages on the bus", len(evidence.bus or ()))
@@ -37,10 +42,14 @@ def i14_no_personal_data(evidence: Evidence) -> Finding:
         for word in _words(text) & by_word.keys():
             if held := [value for value in by_word[word] if value in text]:
                 field = f" in {_field(event, held)}" if event is not None else ""
-                finding.violations.append(f"{where} holds personal data{field}")
+                finding.violations.append(
+                    finding.says("personal", f"{where} holds personal data{field}", where)
+                )
                 break
         if _MAY_BE_CARD.search(text) and any(map(_is_card_number, _DIGITS.findall(text))):
-            finding.violations.append(f"{where} holds what looks like a card number")
+            finding.violations.append(
+                finding.says("card", f"{where} holds what looks like a card number", where)
+            )
     _erased_is_gone(evidence, finding)
     return finding
 
@@ -53,7 +62,11 @@ def _erased_is_gone(evidence: Evidence, finding: Finding) -> None:
         finding.looked("recipients erased")
         if fact.data["recipient_ref"] in evidence.recipients:
             finding.violations.append(
-                f"{fact.data['recipient_ref']} was erased and is in the vault"
+                finding.says(
+                    "not-erased",
+                    f"{fact.data['recipient_ref']} was erased and is in the vault",
+                    fact.data["recipient_ref"],
+                )
             )
 
 

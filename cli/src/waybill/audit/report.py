@@ -48,7 +48,12 @@ def as_json(
         "passes": verdict(findings) == "holds",
         "not_checked": not_checked(findings),
         "guarantees": [
-            {**asdict(finding), "verdict": finding.verdict, "refused": finding.is_refused}
+            {
+                **asdict(finding),
+                "verdict": finding.verdict,
+                "refused": finding.is_refused,
+                "unseen": list(finding.unseen),
+            }
             for finding in findings
         ],
         "notes": list(notes),
@@ -76,15 +81,17 @@ def as_table(findings: Sequence[Finding]) -> Group:
 def _looked_at(finding: Finding) -> str:
     if finding.missing:
         return f"could not be had: {', '.join(finding.missing)}"
-    looked = [f"{count:,} {what}" for what, count in finding.looked_at.items() if count]
-    return ", ".join(looked) or "there is nothing of the kind yet"
+    looked = ", ".join(f"{count:,} {what}" for what, count in finding.looked_at.items() if count)
+    if finding.verdict == "not checked":
+        return f"there is no {', no '.join(finding.unseen)} yet" + (looked and f"; {looked}")
+    return looked
 
 
 def _details(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
     for finding in findings:
         for what, style, texts in (
-            ("violations", "red", finding.violations),
+            ("violations", "red", finding.said),
             ("notes", "dim", finding.notes),
         ):
             if texts:

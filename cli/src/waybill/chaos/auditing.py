@@ -1,19 +1,19 @@
 """The audit after the storm, by the same command that anyone can run, in a process of its own.
 
 What this run itself planted on the bus is in no store, and I10 says so, message by message. Such a
-line is set aside when it names exactly a place where our poison stands; it is counted, and shown.
+violation is set aside when its place is one where our poison stands; it is counted, and shown.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from waybill.audit.evidence import Finding
+from waybill.audit.evidence import Finding, Violation, place
 from waybill.chaos.faults import messages
 from waybill.chaos.ground import Ground
 from waybill.failure import FAILED, Failure
 
-STRAY = "is on the bus and in no store"
+STRAY = ("I10", "stray")
 
 
 @dataclass(slots=True)
@@ -26,7 +26,12 @@ class Audited:
 
     @property
     def violations(self) -> list[str]:
-        return [f"{f.guarantee}: {line}" for f in self.findings for line in f.violations]
+        return [f"{f.guarantee}: {text}" for f in self.findings for text in f.said]
+
+    @property
+    def unchecked(self) -> list[str]:
+        """What could not be looked at, and which guarantee wanted it."""
+        return [f"{f.guarantee}: {what}" for f in self.findings for what in f.unchecked]
 
 
 async def audit(ground: Ground) -> Audited:
@@ -40,30 +45,25 @@ async def audit(ground: Ground) -> Audited:
         told = json.loads(text)
     except ValueError:
         raise Failure(f"The audit broke (exit code {code}): {text[-800:]}", code=FAILED) from None
-    places = [
-        f"message {partition.topic}/{partition.number} offset {offset} "
-        for partition, offset in await messages.planted_places(ground)
-    ]
+    places = {
+        place(partition, offset) for partition, offset in await messages.planted_places(ground)
+    }
     audited = Audited([], list(told["notes"]))
     for one in told["guarantees"]:
-        kept, planted = apart(one["violations"], places)
-        audited.planted += planted
-        audited.findings.append(
-            Finding(
-                one["guarantee"],
-                one["promise"],
-                looked_at=one["looked_at"],
-                violations=kept,
-                notes=one["notes"],
-                missing=one["missing"],
-            )
-        )
+        finding = Finding.read(one)
+        finding.violations, planted = apart(finding.violations, places)
+        audited.planted += [one.text for one in planted]
+        audited.findings.append(finding)
     return audited
 
 
-def apart(violations: Sequence[str], places: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stays a violation, and what names exactly a place where we planted something."""
-    planted = [
-        line for line in violations if line.endswith(STRAY) and line.startswith(tuple(places))
-    ]
-    return [line for line in violations if line not in planted], planted
+def apart(
+    violations: Sequence[Violation], places: Set[str]
+) -> tuple[list[Violation], list[Violation]]:
+    """What stays a violation, and what stands exactly where we planted something."""
+    kept: list[Violation] = []
+    planted: list[Violation] = []
+    for one in violations:
+        is_ours = (one.guarantee, one.what) == STRAY and not places.isdisjoint(one.ids)
+        (planted if is_ours else kept).append(one)
+    return kept, planted

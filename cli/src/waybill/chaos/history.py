@@ -46,6 +46,8 @@ class Segment(BaseModel):
     still_waiting: dict[str, object]
     rebalances: int
     violations: list[str]
+    unchecked: list[str]
+    """What its audits could not look at, by guarantee."""
 
 
 class History(BaseModel):
@@ -100,6 +102,7 @@ class History(BaseModel):
             "faults": len(self.struck),
             "kinds": len(by_kind),
             "violations": sum(len(s.violations) for s in segments),
+            "unchecked": sum(len(s.unchecked) for s in segments),
             "quiet_s": max((max(s.quiet_s, s.restarted_quiet_s) for s in segments), default=0.0),
             "service_kills": len(self.recovery("service")),
             "service_recovery_p99_s": p99(self.recovery("service")),

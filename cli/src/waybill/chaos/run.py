@@ -155,6 +155,7 @@ class _Run:
                 still_waiting={**left, **left_again},
                 rebalances=self._rebalances.count,
                 violations=[*first.violations, *second.violations],
+                unchecked=[*first.unchecked, *second.unchecked],
             )
         )
         history.write(self._house.home, self._past)

@@ -181,6 +181,7 @@ def _proof(
         asked=asked,
         reached={**reached, "figures": float(len(gone)), "figures_that_grow": grown},
         shortfalls=shortfalls(asked, reached, gone),
+        left_out={},
         findings=findings,
         details={
             "warm_up": "the first quarter",

@@ -27,6 +27,7 @@ def proof(outcome: Outcome, asked: Asked, *, bus: str, command: str, what: str =
         asked=_asked(asked, bus),
         reached=reached,
         shortfalls=shortfalls(reached, asked, bus),
+        left_out={},
         findings=outcome.findings,
         details=_details(outcome),
     )
@@ -46,6 +47,8 @@ def shortfalls(reached: Mapping[str, float], asked: Asked, bus: str) -> Sequence
     ]
     if reached["violations"]:
         found.append(f"{reached['violations']:g} violations")
+    if reached["unchecked"]:
+        found.append(f"{reached['unchecked']:g} things that an audit could not look at")
     if reached["quiet_s"] > QUIET_S:
         found.append(f"quiet only after {reached['quiet_s']:g} s, not within {QUIET_S:g} s")
     if reached["rebuilds_equal"] < reached["rebuilds"]:
@@ -67,6 +70,7 @@ def _asked(asked: Asked, bus: str) -> Mapping[str, float]:
         "kinds": asked.kinds,
         **asked.at_least,
         "violations": 0,
+        "unchecked": 0,
         "quiet_s": QUIET_S,
         "rebuild_reads_refused": 0,
         "service_recovery_alone_p99_s": SERVICE_S[bus],

@@ -153,7 +153,7 @@ def make_room(path: Path, *, resume: bool, disk_mib: int = 0) -> None:
 
 
 def told(found: "Proof") -> None:
-    """The findings, each figure beside what was asked, and what fell short."""
+    """The findings, each figure beside what was asked, and what fell short or was not shown."""
     from waybill.audit import report
 
     show.out.print(report.as_table(found.findings))
@@ -162,5 +162,5 @@ def told(found: "Proof") -> None:
         show.out.print(
             f"{name:<32} {figure:g}" + ("" if wanted is None else f" (asked {wanted:g})")
         )
-    for line in found.shortfalls:
+    for line in (*found.shortfalls, *found.unproved):
         show.note(f"short: {line}")

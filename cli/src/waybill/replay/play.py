@@ -24,6 +24,8 @@ STALLED_S = 300.0
 """Without any order ending for so long, waiting is over: something is stuck."""
 LOOKED_AT = 10
 """Every so manieth order's tracking view is looked at, on its way and at its end."""
+SENT_TWICE = 10
+"""Every so manieth order is sent once more under its key, for the audit to compare the answers."""
 
 T = TypeVar("T")
 
@@ -57,7 +59,8 @@ class Player:
         Raises:
             Failure: the system does not answer, a delivery is refused, or orders are stuck.
         """
-        played = Played(made_before=sum(o.post.key in self._kept.made for o in plan.orders))
+        new = [order for order in plan.orders if order.post.key not in self._kept.made]
+        played = Played(made_before=len(plan.orders) - len(new))
         begun_s = self._clock.monotonic_s()
         await self._each("stock", {post.key: post for post in plan.receipts}, self._receive, 1)
         played.stock_s = self._clock.monotonic_s() - begun_s
@@ -65,6 +68,9 @@ class Player:
         orders = {order.post.key: order for order in plan.orders}
         await self._each("orders", orders, self._place, self._at_once)
         played.orders_s = self._clock.monotonic_s() - begun_s
+        taken = [order for order in new if not self._kept.made[order.post.key].refusal]
+        for order in taken[::SENT_TWICE]:
+            await self._shop.place(order.post.key, order.post.body)
         made = {order.invoice: self._kept.made[order.post.key] for order in plan.orders}
         played.refused = {number: one.refusal for number, one in made.items() if one.refusal}
         placed = {number: one for number, one in made.items() if not one.refusal}

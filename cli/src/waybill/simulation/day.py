@@ -10,14 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 
-import structlog
-
 from waybill import programs
-from waybill.audit.evidence import Finding, OnBus
+from waybill.audit.evidence import Finding, OnBus, Violation
 from waybill.audit.facts import kind
 from waybill.audit.oracles import judge
 from waybill.audit.orders import ENDS
-from waybill.simulation import evidence, faults, faulty, partners, system
+from waybill.simulation import evidence, faults, faulty, logged, partners, system
 from waybill.simulation.faults import Fault
 from waybill.simulation.operator import Operator
 from waybill.simulation.shared import Compositions
@@ -60,7 +58,10 @@ class Result:
     log: Sequence[str] = ()
     statuses: Mapping[str, str] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+    broken: Sequence[Violation] = ()
+    """What the oracles found, in both judgements."""
     violations: Sequence[str] = ()
+    """That, and whatever else went wrong with the day, for people."""
     trace: str = ""
     steps: int = 0
     virtual_s: float = 0.0
@@ -94,7 +95,6 @@ def simulate(
     plan = _planned(seed, orders, faults)
     if only is not None:
         plan = [fault for fault in plan if fault.number in only]
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.getLogger("waybill_sandboxes").setLevel(logging.CRITICAL)
     loop = SeededLoop.of(seed)
     day = Day(loop, seed, orders, plan, compositions)
@@ -170,9 +170,11 @@ class Day:
         self._running = SimulatedSystem(self._world, loop, self._weather, seed, compositions)
         self._shop = Storefront(self._running, self._weather, seed)
         self._memory = evidence.Memory()
+        self._logged = logged.listen()
         self._read = 0
         self._ended: dict[str, str] = {}
         self._findings: Sequence[Finding] = ()
+        self._broken: list[Violation] = []
         self.violations: list[str] = []
 
     async def run(self) -> None:
@@ -206,6 +208,7 @@ class Day:
             log=weather.log,
             statuses=self._ends(),
             findings=self._findings,
+            broken=self._broken,
             violations=self.violations,
             trace=self._loop.trace,
             steps=self._loop.steps,
@@ -255,12 +258,14 @@ class Day:
         return True
 
     async def _judge(self, when: str) -> None:
-        gathered = await evidence.gather(self._running, self._shop.seen, self._memory)
+        seen, lines = self._shop.seen, self._logged
+        gathered = await evidence.gather(self._running, seen, lines, self._memory)
         # What the weather itself wrote to the bus is no word of any service.
         bus = [one for one in gathered.bus or () if _place(one) not in self._weather.foreign]
         self._findings = judge(replace(gathered, bus=bus))
         for finding in self._findings:
-            self.violations += [f"{finding.guarantee}: {said}{when}" for said in finding.violations]
+            self._broken += finding.violations
+            self.violations += [f"{finding.guarantee}: {text}{when}" for text in finding.said]
             self.violations += [
                 f"{finding.guarantee}: lacks {what}{when}" for what in finding.missing
             ]

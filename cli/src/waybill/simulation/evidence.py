@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from waybill import rebuilding
-from waybill.audit import wire
-from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
+from waybill.audit import consumers, wire
+from waybill.audit.evidence import Compared, Evidence, LogLine, OnBus, Taken
 from waybill.audit.facts import Json
 from waybill.failure import Failure
 from waybill.ledger import Polled, Posted
 from waybill.programs import SERVICES
 from waybill.simulation.system import System
-from waybill_events.catalogue import SUBSCRIPTIONS
+from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
 from waybill_runtime.bus import Partition
 from waybill_runtime.projector import AnyView
@@ -30,18 +30,23 @@ class Memory:
     """By service: all that its rebuilds go by, and what they came to."""
 
 
-async def gather(system: System, clients: list[Posted | Polled], memory: Memory) -> Evidence:
+async def gather(
+    system: System, clients: list[Posted | Polled], logs: Sequence[LogLine], memory: Memory
+) -> Evidence:
     """Everything there is, with every order expected to have ended."""
     events: list[Recorded] = []
-    consumers: list[Taken] = []
+    taken: list[Taken] = []
     given_up: dict[str, Sequence[Json]] = {}
     for name in SERVICES:
         async with system.world.infrastructure(name, "auditor").store.reading() as reading:
             events += [event async for event in reading.streams.scan()]
     bus = await _bus(system, events, memory)
+    ends = system.world.broker.ends(sorted(TOPICS))
+    stored = {event.event_id: event for event in events}
     for name in SERVICES:
-        given_up[name] = await wire.discards(system.world.infrastructure(name, "auditor"), bus)
-        consumers += await _consumer(system, name, bus, events, given_up[name])
+        on = system.world.infrastructure(name, "auditor")
+        given_up[name] = await wire.discards(on, bus)
+        taken += await consumers.taken(name, on, ends, bus, stored, given_up[name])
     sunk = (*system.outside.mail.messages, *system.outside.text.messages)
     return Evidence(
         at=system.world.clock.now(),
@@ -53,49 +58,15 @@ async def gather(system: System, clients: list[Posted | Polled], memory: Memory)
         views=await _views(system, memory),
         tracked=await _revisions(system, "tracking", "customer"),
         shown=await _shown(system, clients),
-        consumers=consumers,
+        consumers=taken,
         given_up=given_up,
         stock=await _stock(system),
         personal=PERSONAL,
         recipients=set(await _revisions(system, "capture", "recipients")),
-        logs=(),
+        logs=logs,
         clients=clients,
         require_settled=True,
     )
-
-
-async def _consumer(
-    system: System,
-    name: str,
-    bus: list[OnBus],
-    events: list[Recorded],
-    given_up: Sequence[Json],
-) -> list[Taken]:
-    """Where a service is on each partition that it reads."""
-    on = system.world.infrastructure(name, "auditor")
-    async with on.store.reading() as reading:
-        positions = await reading.inbox.positions(name)
-        parked: dict[Partition, int] = {}
-        for one in await reading.parking.parked(name, limit=PAGE):
-            parked[one.partition] = parked.get(one.partition, 0) + 1
-    bounds = await on.bus.bounds(SUBSCRIPTIONS[name])
-    stored = {event.event_id: event for event in events}
-    passed_over = await wire.passed_over(name, on, bus, stored, given_up)
-    ahead = await wire.ahead(name, on, bus)
-    return [
-        Taken(
-            consumer=name,
-            topic=partition.topic,
-            partition=partition.number,
-            applied=positions.get(partition, 0),
-            written=end,
-            beyond=max(0, positions.get(partition, 0) - end),
-            parked=parked.get(partition, 0),
-            passed_over=passed_over.get(partition, ()),
-            ahead=ahead.get(partition, ()),
-        )
-        for partition, (_, end) in sorted(bounds.items())
-    ]
 
 
 async def _views(system: System, memory: Memory) -> list[Compared]:
@@ -183,6 +154,7 @@ def _gateway(system: System) -> list[dict[str, object]]:
             "amount_minor": entry.amount_minor,
             "released_minor": entry.released_minor,
             "authorization_id": entry.authorization_id,
+            "currency": entry.currency,
         }
         for number, entry in enumerate(system.outside.gateway.ledger, start=1)
     ]

@@ -142,6 +142,7 @@ def _proof(asked: runs.Asked, run: sittings.Run, of: int | None, begun_at: datet
         asked=wanted,
         reached=reached,
         shortfalls=[*shortfalls, *(said for sitting in of_all for said in sitting.failures)],
+        left_out={},
         findings=list(run.findings.values()),
         details=run.details(asked),
     )

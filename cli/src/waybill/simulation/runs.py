@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from multiprocessing.connection import Connection
 
-from waybill.audit.evidence import Finding
+from waybill.audit.evidence import Finding, add_up
 from waybill.simulation.day import Result, simulate
 from waybill.simulation.shared import Compositions
 from waybill.simulation.system import compose_here
@@ -62,13 +62,7 @@ class Sum:
         if not day.passes:
             self.failed.append(day)
         for finding in day.findings:
-            whole = self.findings.setdefault(
-                finding.guarantee, Finding(finding.guarantee, finding.promise)
-            )
-            for what, count in finding.looked_at.items():
-                whole.looked(what, count)
-            whole.violations += [f"seed {day.seed}: {said}" for said in finding.violations]
-            whole.missing += [f"seed {day.seed}: {what}" for what in finding.missing]
+            add_up(self.findings, finding, f"seed {day.seed}: ")
 
     @property
     def faults(self) -> int:

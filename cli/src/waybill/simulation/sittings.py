@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from waybill import proof
-from waybill.audit.evidence import Finding
+from waybill.audit.evidence import Finding, add_up
 from waybill.failure import CONFLICT, Failure
 from waybill.simulation.day import FAULTS_PER_ORDER
 from waybill.simulation.runs import Asked, Sum
@@ -71,7 +71,7 @@ class Run:
         self.sittings.sort(key=lambda sitting: sitting.first)
         self.struck.update(total.struck)
         for finding in total.findings.values():
-            self._merge(finding)
+            add_up(self.findings, finding)
 
     def details(self, asked: Asked) -> Mapping[str, object]:
         """What a later sitting reads again."""
@@ -83,15 +83,6 @@ class Run:
             "faults_by_kind": dict(self.struck.most_common()),
             "sittings": [asdict(sitting) for sitting in self.sittings],
         }
-
-    def _merge(self, finding: Finding) -> None:
-        whole = self.findings.setdefault(
-            finding.guarantee, Finding(finding.guarantee, finding.promise)
-        )
-        for what, count in finding.looked_at.items():
-            whole.looked(what, count)
-        whole.violations += finding.violations
-        whole.missing += finding.missing
 
 
 def earlier(path: Path, asked: Asked) -> Run:
@@ -117,7 +108,7 @@ def earlier(path: Path, asked: Asked) -> Run:
         ):
             raise _refused(path, f"seeds {sitting.name} are in it already")
     for one in told["guarantees"]:
-        run._merge(Finding(**{what: value for what, value in one.items() if what != "verdict"}))
+        add_up(run.findings, Finding.read(one))
     return run
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from waybill.audit.evidence import Compared, Evidence, LogLine, OnBus, Taken
+from waybill.audit.evidence import Compared, Evidence, LogLine, OnBus
 from waybill.ledger import Polled
 from waybill.testing import story
 from waybill.testing.lies import (
@@ -126,13 +126,13 @@ def a_message_that_no_store_knows() -> Evidence:
 
 @lie("I10", "tracking is 1 behind on orders/0")
 def a_consumer_is_behind() -> Evidence:
-    return replace(CLEAN, consumers=[Taken("tracking", "orders", 4, 5, 0)])
+    return replace(CLEAN, consumers=[story.taken("tracking", applied=4)])
 
 
 @lie("I10", "payment stands 3 past the end of orders/7")
 def a_consumer_stands_past_the_end() -> Evidence:
     """It would take nothing of what comes next; its other partitions hide it in any sum."""
-    past = Taken("payment", "orders", 8, 5, 0, partition=7, beyond=3)
+    past = story.taken("payment", applied=8, partition=7, beyond=3)
     return replace(CLEAN, consumers=[*(CLEAN.consumers or ()), past])
 
 
@@ -147,21 +147,21 @@ def an_event_was_taken_twice() -> Evidence:
 
 @lie("I11", "tracking has parked 2 deliveries of orders/0")
 def a_key_is_parked() -> Evidence:
-    return replace(CLEAN, consumers=[Taken("tracking", "orders", 5, 5, 2)])
+    return replace(CLEAN, consumers=[story.taken("tracking", parked=2)])
 
 
 @lie("I11", "payment passed over default/order/ord_1 after version 2 on orders/0")
 def an_event_was_passed_over_in_silence() -> Evidence:
     """The consumer stands at the end, has parked nothing, and has not taken it."""
     left = ("default/order/ord_1 after version 2",)
-    return replace(CLEAN, consumers=[Taken("payment", "orders", 5, 5, 0, passed_over=left)])
+    return replace(CLEAN, consumers=[story.taken("payment", passed_over=left)])
 
 
 @lie("I11", "payment has marked default/order/ord_1 at version 9, beyond its last, 3, on orders/0")
 def a_consumer_marked_what_there_is_not() -> Evidence:
     """The next events of the stream would be dropped as known."""
     marked = ("default/order/ord_1 at version 9, beyond its last, 3,",)
-    return replace(CLEAN, consumers=[Taken("payment", "orders", 5, 5, 0, ahead=marked)])
+    return replace(CLEAN, consumers=[story.taken("payment", ahead=marked)])
 
 
 @lie("I11", "default/payment/ord_2 goes from 0 to 2")

@@ -211,10 +211,17 @@ def the_gateway_was_asked_for_nothing() -> Evidence:
     )
 
 
-@lie("I4", "ord_1 was charged in USD")
+@lie("I4", "ord_1 was charged in USD, not GBP: the authorize for ord_1")
 def an_order_was_charged_in_another_currency() -> Evidence:
     ledger = [dict(one) for one in CLEAN.gateway or ()]
     ledger[0]["currency"] = "USD"
+    return replace(CLEAN, gateway=ledger)
+
+
+@lie("I4", "ord_1 was charged in None, not GBP: the capture for shp_1-1")
+def nobody_says_in_which_currency_a_parcel_was_paid() -> Evidence:
+    ledger = [dict(one) for one in CLEAN.gateway or ()]
+    del ledger[3]["currency"]
     return replace(CLEAN, gateway=ledger)
 
 

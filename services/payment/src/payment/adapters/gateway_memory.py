@@ -67,6 +67,7 @@ class Entry:
     idempotency_key: str
     reference: str
     amount_minor: int
+    currency: str
     authorization_id: str
     released_minor: int = 0
 
@@ -75,6 +76,7 @@ class Entry:
 class _Hold:
     token: Token
     amount_minor: int
+    currency: str
     expires_at: datetime
     decided_at: datetime
     captured_minor: int = 0
@@ -113,6 +115,7 @@ class MemoryGateway:
             self._holds[authorization_id] = _Hold(
                 token=behaviour,
                 amount_minor=amount_minor,
+                currency=currency,
                 expires_at=now + behaviour.ttl,
                 decided_at=now + PENDING if behaviour.is_pending else now,
             )
@@ -126,6 +129,7 @@ class MemoryGateway:
             idempotency_key=key,
             reference=reference,
             amount_minor=amount_minor,
+            currency=currency,
             authorization_id=authorization_id,
         )
         return self._call(entry, behaviour.authorize_lie, decide)
@@ -203,6 +207,7 @@ class MemoryGateway:
             idempotency_key=key,
             reference=reference,
             amount_minor=amount_minor,
+            currency=hold.currency,
             authorization_id=authorization_id,
             released_minor=max(0, hold.open_minor - amount_minor) if final else 0,
         )
