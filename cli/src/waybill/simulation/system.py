@@ -56,6 +56,10 @@ HEADERS = {"Authorization": f"Bearer {KEY}"}
 TIMEOUT_S = 5.0
 UNPAID_S = 20
 """How long an order waits for its money: short, as every order must end in a minute."""
+HOLD_GRACE_S = 0
+"""How long its units wait longer: so short that they are at times let go of first."""
+ACCEPT_S = 4
+"""How long a warehouse has to answer: so short that it is at times late."""
 
 R = TypeVar("R")
 
@@ -272,7 +276,8 @@ def _capture(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:
 
 
 def _inventory(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:
-    return inventory.bootstrap.compose(inventory.settings.Settings(**_shared()), on)
+    settings = inventory.settings.Settings(**_shared(), hold_grace_s=HOLD_GRACE_S)
+    return inventory.bootstrap.compose(settings, on)
 
 
 def _payment(on: Infrastructure, outside: Outside, _: Vaults) -> Blueprint:
@@ -291,6 +296,7 @@ def _fulfillment(on: Infrastructure, outside: Outside, vaults: Vaults) -> Bluepr
         carrier_webhook_secret=SecretStr(CALLBACK_SECRET),
         capture_url="http://capture",
         capture_key=SecretStr(KEY),
+        accept_s=ACCEPT_S,
         track_poll_s=1.0,
         track_poll_s_max=5.0,
     )
