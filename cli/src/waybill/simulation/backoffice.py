@@ -44,7 +44,7 @@ class BackOffice:
 
     def open(self, span_s: float) -> None:
         """Begin the day's chores, spread over so many seconds."""
-        known = (self._count, self._adjust, self._set_point, self._prefer)
+        known = (self._count, self._adjust, self._receive, self._set_point, self._prefer)
         for chore in self._dice.sample(known, CHORES):
             self._go(self._at(self._dice.uniform(0.0, span_s), chore))
 
@@ -83,6 +83,11 @@ class BackOffice:
         reason = "damaged" if delta < 0 else "found"
         body = {"location": "north", "reason": reason, "lines": lines}
         await self._ask("inventory", "POST", "/v1/stock/adjustments", body)
+
+    async def _receive(self) -> None:
+        lines = [{"sku": "scarce", "quantity": self._dice.randint(1, 2)}]
+        body = {"location": "north", "reference": "PO-2", "lines": lines}
+        await self._ask("inventory", "POST", "/v1/stock/receipts", body)
 
     async def _set_point(self) -> None:
         path = "/v1/stock/scarce/reorder-points/main"

@@ -21,12 +21,14 @@ from waybill.simulation import evidence, faults, faulty, partners, system
 from waybill.simulation.backoffice import BackOffice
 from waybill.simulation.faults import Fault
 from waybill.simulation.operator import Operator
+from waybill.simulation.points import Points
 from waybill.simulation.shared import Compositions
 from waybill.simulation.storefront import BEHAVIOUR, Storefront, stock
 from waybill.simulation.weather import Weather
 from waybill.simulation.wire import FaultyWire
 from waybill_events.catalogue import SUBSCRIPTIONS
 from waybill_runtime.bus import Partition
+from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.stored import Ownership
 from waybill_runtime.testing.seeded_loop import SeededLoop
 
@@ -141,13 +143,18 @@ class SimulatedSystem(system.System):
         node.service.handler = faulty.stumbling(self.weather, name, node.service.handler)
         return node
 
+    def infrastructure(self, name: str, node: str) -> Infrastructure:
+        return Points(self.weather, name, node).around(super().infrastructure(name, node))
+
     def seen_by(self, node: str) -> system.Outside:
         outside, weather = self.outside, self.weather
+        gateway = partners.FaultyGateway(outside.gateway, weather, node, self.operator.tell)
+        at = Points(weather, node.partition("#")[0], node)
         return system.Outside(
-            gateway=partners.FaultyGateway(outside.gateway, weather, node, self.operator.tell),
-            carrier=partners.FaultyCarrier(outside.carrier, weather),
-            mail=partners.FaultyChannel(outside.mail, weather),
-            text=partners.FaultyChannel(outside.text, weather),
+            gateway=at.around_port(gateway, "gateway"),
+            carrier=at.around_port(partners.FaultyCarrier(outside.carrier, weather), "carrier"),
+            mail=at.around_port(partners.FaultyChannel(outside.mail, weather), "email"),
+            text=at.around_port(partners.FaultyChannel(outside.text, weather), "sms"),
         )
 
 
