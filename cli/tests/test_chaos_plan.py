@@ -88,5 +88,8 @@ def test_an_order_is_drawn_from_seed_and_number_alone() -> None:
 def test_orders_of_every_kind_and_manners_are_drawn() -> None:
     wanted = [orders.draw(1, number) for number in range(2_000)]
     assert {one.manners for one in wanted} == {name for name, _ in orders.MANNERS}
+    assert {one.chore for one in wanted} == {name for name, _ in orders.CHORES}
+    share = sum(one.chore is not None for one in wanted) / len(wanted)
+    assert 0.10 < share < 0.14
     kinds_met = {one.kind for one in wanted}
     assert kinds_met >= {"cancelled", "scarce", *(t.removeprefix("tok_") for t, _ in orders.TOKENS)}

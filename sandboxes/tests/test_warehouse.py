@@ -188,6 +188,18 @@ async def test_a_refused_sku_rejects_the_order(api: Api, tmp_path: Path) -> None
     assert api.calls == [(order_id, "reject", {"reason": "cannot ship B"})]
 
 
+async def test_a_sku_is_refused_by_one_location_alone(api: Api, tmp_path: Path) -> None:
+    here, there = api.add(1), api.add(2)
+    api.orders[there]["location"] = "north"
+    robot = worker(api, tmp_path, plan.Behaviour(reject_skus=frozenset({"main/B"})))
+
+    await robot.work(here)
+    await robot.work(there)
+
+    assert api.steps(here) == ["reject"]
+    assert api.steps(there) == ["accept", "pick", "pack", "ship"]
+
+
 @pytest.mark.parametrize("status", [409, 412, 428, 429, 500, 503])
 async def test_a_refusal_that_passes_is_tried_again(api: Api, tmp_path: Path, status: int) -> None:
     order_id = api.add(1)

@@ -25,3 +25,13 @@ def test_a_tokens_hash_stays_what_it_was() -> None:
     assert identity.token_hash("trk_secret") == (
         "1d1ef8aadbc14381a0538a61d582385d48a259652522128a4fcbe7dd18b5bd8e"
     )
+
+
+def test_a_part_is_known_by_its_number() -> None:
+    assert identity.part("shp_x-12") == "12"
+
+
+@pytest.mark.parametrize("text", ["shp_x", "shp_x-", "x-1", ""])
+def test_what_is_no_part_has_no_number(text: str) -> None:
+    with pytest.raises(ValueError, match="is not"):
+        identity.part(text)

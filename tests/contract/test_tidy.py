@@ -183,9 +183,11 @@ def ids_are_derived_in_one_place(root: Path) -> Iterator[str]:
             continue
         for node in ast.walk(tree):
             match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="locale"))):
+                    continue  # a language and its country
                 case ast.Call(
-                    func=ast.Attribute(attr="partition" | "rpartition" | "split"),
-                    args=[ast.Constant(value="_"), *_],
+                    func=ast.Attribute(attr="partition" | "rpartition" | "split" | "rsplit"),
+                    args=[ast.Constant(value="_" | "-"), *_],
                 ):
                     yield f"{name}:{node.lineno}: an id is cut; use waybill_events.identity"
 
@@ -270,6 +272,7 @@ def test_a_tidy_tree_keeps_the_rule(rule: Rule, tree: Path) -> None:
         (no_task_runs_loose, "cli/x.py", "asyncio.ensure_future(f())\n"),
         (no_task_runs_loose, "cli/x.py", "from asyncio import create_task\n"),
         (ids_are_derived_in_one_place, f"{CAPTURE}/x.py", "y = f'pay_{z.partition(\"_\")[2]}'\n"),
+        (ids_are_derived_in_one_place, f"{CAPTURE}/x.py", "y = x.refund_id.rpartition('-')[2]\n"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -12,6 +12,7 @@ import pytest
 
 from crash_run import CASES, POINTS
 from crash_table import ROWS, cases
+from waybill.simulation.labels import LABELS
 from waybill.simulation.system import compose_here
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,6 +169,14 @@ def test_each_use_of_a_port_in_a_service_has_a_case(service: str) -> None:
     sites = {row.site for row in ROWS if row.service == service}
     assert (uses_of(service) | commands(folder)) - sites == set()
     assert effects(folder) - {site.rpartition(".")[2] for site in sites} == set()
+
+
+def test_the_simulator_strikes_at_the_same_points() -> None:
+    """All but what takes an operator's tool, and what a day never or hardly ever comes to."""
+    reached = {row.label for row in ROWS if row.reach != "tool"}
+    hardly = {label for label in reached if "put_off" in label or label.endswith("recipients.read")}
+    hardly |= {f"fulfillment/jobs.{deed} fulfillment.label" for deed in ("claim", "record")}
+    assert set(LABELS) == reached - hardly
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -17,6 +17,7 @@ from waybill.simulation import evidence, faults, runs, storefront, wire
 from waybill.simulation.day import simulate
 from waybill.simulation.shared import Compositions
 from waybill.simulation.system import Node, System, compose_here
+from waybill_events.catalogue import CATALOGUE
 from waybill_runtime.testing.seeded_loop import SeededLoop
 
 SEEDS = 300
@@ -35,6 +36,7 @@ def test_every_guarantee_holds_in_three_hundred_days_in_which_everything_goes_wr
     assert total.orders >= SEEDS * ORDERS
     assert total.faults == total.planned == SEEDS * ORDERS * 10
     assert set(total.struck) == set(faults.KINDS)
+    assert set(total.said) == set(CATALOGUE)
     assert {g for g, finding in total.findings.items() if finding.verdict == "holds"} == GUARANTEES
 
 

@@ -69,6 +69,21 @@ class Shop:
         headers = self._headers("STOREFRONT_KEY") | {"Idempotency-Key": key, "If-Match": "*"}
         return await self._ask("POST", url, headers, key=key, body=b"{}")
 
+    async def command(
+        self, key: str, method: str, service: str, path: str, body: bytes, *, match: str = ""
+    ) -> httpx.Response:
+        """What staff tell a service; `match` is sent as If-Match where it is not empty."""
+        url = f"{self._values[f'{service.upper()}_URL']}{path}"
+        headers = self._headers("OPERATOR_KEY") | {"Idempotency-Key": key}
+        if match:
+            headers["If-Match"] = match
+        return await self._ask(method, url, headers, key=key, body=body)
+
+    async def read(self, service: str, path: str) -> Json:
+        """What a service shows to staff."""
+        url = f"{self._values[f'{service.upper()}_URL']}{path}"
+        return _json(await self._ask("GET", url, self._headers("OPERATOR_KEY")))
+
     async def track(self, order_id: str, token: str) -> Json | None:
         """What the customer sees, noted in the ledger; None while tracking has not heard of it."""
         url = f"{self._values['TRACKING_URL']}/v1/track/{token}"

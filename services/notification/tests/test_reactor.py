@@ -1,6 +1,7 @@
 """Which facts are told: every example of the catalogue, and what its messages are called."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -50,24 +51,27 @@ def test_channels_are_what_the_settings_say() -> None:
     assert reactor.react(envelope, event, {}) == []
 
 
-def test_two_refunds_of_one_order_are_two_messages() -> None:
-    keys = set()
-    for number in (1, 2):
+@pytest.mark.parametrize("refunds", [("rfn_1", "rfn_2"), ("rfn_1", "rfn_1-2", "rfn_2", "rfn_2-2")])
+def test_every_part_of_every_refund_of_one_order_is_a_message(refunds: Sequence[str]) -> None:
+    keys, messages = set(), set()
+    for number, refund_id in enumerate(refunds, start=1):
         event = payment.PaymentRefunded(
             payment_id="pay_x",
             order_id="ord_x",
-            refund_id=f"rfn_{number}",
+            refund_id=refund_id,
             amount_minor=100,
             refunded_minor=100 * number,
             currency="GBP",
         )
         envelope = recorded(event, stream="s", version=number, topic="payments", key="ord_x")
-        keys |= {key for key, _ in reactor.react(envelope, event)}
-    assert len(keys) == 2
+        for key, tell in reactor.react(envelope, event):
+            keys.add(key)
+            messages.add(tell.decision.message_id)
+    assert len(keys) == len(messages) == len(refunds)
 
 
 def test_the_longest_ids_of_ours_make_ids_that_events_accept() -> None:
-    order, refund = "ord_" + "0" * 26, "rfn_" + "0" * 26
+    order, refund = "ord_" + "0" * 26, "rfn_" + "0" * 26 + "-99"
     event = payment.PaymentRefunded(
         payment_id="pay_" + "0" * 26,
         order_id=order,

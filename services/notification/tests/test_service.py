@@ -11,7 +11,7 @@ from notification.adapters.channel_memory import MemoryChannel
 from notification.ports import Channel, Recipient
 from notification.service import MESSAGE, PREFERENCES
 from notification.settings import Settings
-from waybill_events import capture, codec, fulfillment, notification
+from waybill_events import capture, codec, fulfillment, notification, payment
 from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity
 from waybill_runtime.adapters.recipients_memory import MemoryRecipients
@@ -183,6 +183,28 @@ def test_a_shipment_is_told_by_mail_and_by_a_short_text() -> None:
         assert (sms.to, sms.html, sms.subject) == (BUYER.phone, None, "")
         assert BUYER.tracking_url in sms.text
         assert len(sms.text) < 160
+
+    tell_post(story)
+
+
+def test_each_part_of_two_refunds_over_two_authorisations_is_told() -> None:
+    parts = ("rfn_a", "rfn_a-2", "rfn_b", "rfn_b-2")
+
+    async def story(post: Post) -> None:
+        await post.tell(PLACED)
+        for number, refund_id in enumerate(parts, start=1):
+            refunded = payment.PaymentRefunded(
+                payment_id="pay_x",
+                order_id="ord_x",
+                refund_id=refund_id,
+                amount_minor=100 + number,
+                refunded_minor=100 * number,
+                currency="GBP",
+            )
+            await post.tell(refunded, version=number)
+        await post.run()
+        told = " ".join(mail.text for mail in post.mail.messages.values())
+        assert [f"£1.0{number}" in told for number in (1, 2, 3, 4)] == [True] * 4
 
     tell_post(story)
 

@@ -260,6 +260,42 @@ def test_a_refund_takes_from_several_authorisations_where_one_is_not_enough() ->
     spec.after(back(2000)).when(back(2000)).then_nothing()
 
 
+def test_a_refund_says_which_request_it_is_of_whatever_the_ids_look_like() -> None:
+    spec = authorized.after(
+        ship(1, 4),
+        done(CAPTURE_1),
+        expire(timedelta()),
+        held_under("ord_x:authorize:2"),
+        ship(2, 2),
+        done("ord_x:capture:shp_x-2"),
+    )
+    asked = back(2000, "goodwill-7")
+    requests = [
+        event.request_id
+        for event in spec.when(asked).events
+        if isinstance(event, payment.RefundRequested)
+    ]
+    assert requests == ["goodwill-7", "goodwill-7"]
+    spec.after(asked).when(asked).then_nothing()
+    other = spec.after(asked).when(back(25, "goodwill")).events
+    assert names(list(other)) == ["RefundRequested"]
+
+
+def test_a_refund_from_before_requests_were_said_is_not_made_again() -> None:
+    earlier = payment.RefundRequested(
+        payment_id="pay_x",
+        order_id="ord_x",
+        refund_id="rfn_1",
+        authorization_id=f"ga:{AUTH_1}",
+        amount_minor=2000,
+        currency="GBP",
+        reason="goodwill",
+        idempotency_key="ord_x:refund:rfn_1",
+    )
+    spec = authorized.after(ship(1, 6), done(CAPTURE_1))
+    spec.given(earlier).when(back(2000)).then_nothing()
+
+
 def test_a_shipment_that_a_hold_cannot_pay_is_refused_aloud_and_never_charged_less() -> None:
     """No rule of ours makes such a hold (see the laws); should there be one, it must be seen."""
     requested_less = payment.AuthorizationRequested(

@@ -17,6 +17,7 @@ import httpx
 
 from waybill import shop as shops
 from waybill.chaos import orders
+from waybill.chaos.staff import Staff
 from waybill.failure import Failure
 from waybill.ledger import Ledger
 from waybill_runtime.clock import Clock
@@ -42,6 +43,7 @@ class Counts:
     gave_up: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    chores: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Placed:
 class Load:
     """Customers of one running system. Their numbers go on where the segment before ended.
 
-    `open` are acknowledged orders that have not ended; `asking` counts posts not answered yet.
+    `open` are acknowledged orders that have not ended; `asking` counts posts not answered yet, and
+    chores not done.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Load:
         self._at_once = at_once
         self._stopping = asyncio.Event()
         self._receipts = 0
+        self._staff = Staff(shop)
 
     def stop(self) -> None:
         """No new orders; those under way are followed to their ends."""
@@ -136,6 +140,22 @@ class Load:
             if wanted.cancel_after_s is not None:
                 group.create_task(self._cancel(wanted.key, placed, wanted.cancel_after_s))
             group.create_task(self._watch(placed, random.Random(number), often=wanted.watches))
+            if wanted.chore in orders.AT_ONCE:
+                group.create_task(self._chore(wanted, placed))
+        if wanted.chore not in orders.AT_ONCE:
+            await self._chore(wanted, placed)
+
+    async def _chore(self, wanted: orders.Wanted, placed: Placed) -> None:
+        """What staff do of an order. Nothing new is begun once no orders are."""
+        if wanted.chore is None or self._stopping.is_set():
+            return
+        self.asking += 1
+        try:
+            with contextlib.suppress(Failure):
+                await self._staff.do(wanted, placed.order_id)
+                self.counts.chores[wanted.chore] += 1
+        finally:
+            self.asking -= 1
 
     async def _place(self, wanted: orders.Wanted) -> Placed | None:
         asked: list[Awaitable[httpx.Response]] = [self._shop.place(wanted.key, wanted.body)]

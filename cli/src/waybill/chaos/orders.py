@@ -10,6 +10,9 @@ from typing import Any, Literal
 Manners = Literal["plain", "again", "doubled", "aborted"]
 """How a post is sent: once; again after its answer; twice at once; broken off, then again."""
 
+Chore = Literal["refund", "refund twice", "erase", "prefer", "count", "adjust", "reorder"]
+"""What staff do once an order is there, or has ended."""
+
 PLENTY = tuple(f"PLENTY-{number:03}" for number in range(120))
 SCARCE = tuple(f"SCARCE-{number:02}" for number in range(12))
 PLENTY_UNITS = 1_000_000
@@ -18,7 +21,8 @@ SCARCE_UNITS = 3
 LOCATION = "main"
 
 TOKENS: Sequence[tuple[str, int]] = (
-    ("tok_approve", 66),
+    ("tok_approve", 64),
+    ("tok_expires_fast", 2),
     ("tok_decline", 6),
     ("tok_insufficient_funds", 2),
     ("tok_timeout_after_charge", 6),
@@ -38,9 +42,26 @@ MANNERS: Sequence[tuple[Manners, int]] = (
 )
 
 
+CHORES: Sequence[tuple[Chore | None, int]] = (
+    (None, 88),
+    ("refund", 3),
+    ("refund twice", 2),
+    ("erase", 2),
+    ("prefer", 2),
+    ("count", 1),
+    ("adjust", 1),
+    ("reorder", 1),
+)
+AT_ONCE = frozenset({"prefer"})
+"""Chores that do not wait for the order's end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One order to come, and its customer. `cancel_after_s` None: it is kept."""
+    """One order to come, and its customer. `cancel_after_s` None: it is kept.
+
+    `chore` is what staff do of it, to `customer` or to `scarce` goods where it is about those.
+    """
 
     key: str
     body: bytes
@@ -48,6 +69,9 @@ class Wanted:
     manners: Manners
     cancel_after_s: float | None
     watches: bool
+    chore: Chore | None
+    customer: str
+    scarce: str
 
 
 def draw(seed: int, number: int) -> Wanted:
@@ -69,6 +93,9 @@ def draw(seed: int, number: int) -> Wanted:
         manners=_weighted(dice, MANNERS),
         cancel_after_s=round(dice.uniform(0.0, 3.0), 3) if cancels else None,
         watches=dice.random() < 0.3,
+        chore=_weighted(dice, CHORES),
+        customer=f"customer-{seed}-{number}",
+        scarce=dice.choice(SCARCE),
     )
 
 

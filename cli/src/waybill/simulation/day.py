@@ -5,6 +5,7 @@ One seed decides everything: the schedule, the orders, the faults. `simulate` is
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,17 +17,19 @@ from waybill.audit.facts import kind
 from waybill.audit.oracles import judge
 from waybill.audit.orders import ENDS
 from waybill.simulation import evidence, faults, faulty, logged, partners, system
+from waybill.simulation.backoffice import BackOffice
 from waybill.simulation.faults import Fault
 from waybill.simulation.operator import Operator
+from waybill.simulation.points import Points
 from waybill.simulation.shared import Compositions
-from waybill.simulation.storefront import Storefront, stock
+from waybill.simulation.storefront import BEHAVIOUR, Storefront, stock
 from waybill.simulation.weather import Weather
 from waybill.simulation.wire import FaultyWire
 from waybill_events.catalogue import SUBSCRIPTIONS
 from waybill_runtime.bus import Partition
+from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.stored import Ownership
 from waybill_runtime.testing.seeded_loop import SeededLoop
-from waybill_sandboxes.warehouse.plan import Behaviour
 
 ORDERS = 8
 FAULTS_PER_ORDER = 10
@@ -57,6 +60,8 @@ class Result:
     struck: Mapping[str, int] = field(default_factory=dict)
     log: Sequence[str] = ()
     statuses: Mapping[str, str] = field(default_factory=dict)
+    said: Mapping[str, int] = field(default_factory=dict)
+    """Events by type, of all services."""
     findings: Sequence[Finding] = ()
     broken: Sequence[Violation] = ()
     """What the oracles found, in both judgements."""
@@ -128,7 +133,7 @@ class SimulatedSystem(system.System):
             self.operator.tell(service, what, after_s)
 
         outside = partners.make(world.clock, weather, tell)
-        super().__init__(world, loop, outside, Behaviour(short_skus={"short": 1}), compositions)
+        super().__init__(world, loop, outside, BEHAVIOUR, compositions)
         self.wire = FaultyWire(loop, self.nodes.get, weather)
         self.weather = weather
         self.operator = Operator(self, weather, world, seed)
@@ -139,13 +144,18 @@ class SimulatedSystem(system.System):
         node.service.handler = faulty.stumbling(self.weather, name, node.service.handler)
         return node
 
+    def infrastructure(self, name: str, node: str) -> Infrastructure:
+        return Points(self.weather, name, node).around(super().infrastructure(name, node))
+
     def seen_by(self, node: str) -> system.Outside:
         outside, weather = self.outside, self.weather
+        gateway = partners.FaultyGateway(outside.gateway, weather, node, self.operator.tell)
+        at = Points(weather, node.partition("#")[0], node)
         return system.Outside(
-            gateway=partners.FaultyGateway(outside.gateway, weather, node, self.operator.tell),
-            carrier=partners.FaultyCarrier(outside.carrier, weather),
-            mail=partners.FaultyChannel(outside.mail, weather),
-            text=partners.FaultyChannel(outside.text, weather),
+            gateway=at.around_port(gateway, "gateway"),
+            carrier=at.around_port(partners.FaultyCarrier(outside.carrier, weather), "carrier"),
+            mail=at.around_port(partners.FaultyChannel(outside.mail, weather), "email"),
+            text=at.around_port(partners.FaultyChannel(outside.text, weather), "sms"),
         )
 
 
@@ -169,6 +179,7 @@ class Day:
         self._world = faulty.FaultyWorld(seed, self._weather, lease_s=LEASE_S)
         self._running = SimulatedSystem(self._world, loop, self._weather, seed, compositions)
         self._shop = Storefront(self._running, self._weather, seed)
+        self._office = BackOffice(self._running, self._weather, self._shop, seed)
         self._memory = evidence.Memory()
         self._logged = logged.listen()
         self._read = 0
@@ -207,6 +218,7 @@ class Day:
             struck=dict(weather.struck),
             log=weather.log,
             statuses=self._ends(),
+            said=self._said(),
             findings=self._findings,
             broken=self._broken,
             violations=self.violations,
@@ -218,15 +230,18 @@ class Day:
     async def _trade(self) -> None:
         """Sell while things go wrong, and on until everything planned has gone wrong."""
         self._weather.begins()
+        self._office.open(self._span_s)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._shop.sell(self._orders, self._span_s))
             group.create_task(self._running.operator.work())
         self._weather.loosen()
+        self._office.attend()
         for _ in range(EXTRA_ORDERS + self._orders):
             await asyncio.sleep(EXTRA_S)
             if not self._weather.left:
                 break
             await self._shop.sell_one_more()
+            self._office.attend()
             await self._running.operator.take_up()
         await self._running.operator.rest()
 
@@ -241,6 +256,7 @@ class Day:
                 for order_id in self._shop.order_ids
                 if order_id not in self._ends()
             ]
+        await self._office.close()
         await self._shop.ask_again()
         for order_id in self._shop.order_ids[-3:]:
             await self._shop.look(order_id)
@@ -254,6 +270,7 @@ class Day:
             if self._loop.time() >= until_s:
                 return False
             await asyncio.sleep(0.5)
+            self._office.attend()
             await self._running.operator.take_up()
         return True
 
@@ -280,6 +297,10 @@ class Day:
                 self._ended[event.key] = end
         self._read = len(events)
         return self._ended
+
+    def _said(self) -> Mapping[str, int]:
+        databases = [self._world.database(name) for name in programs.SERVICES]
+        return Counter(event.type for one in databases for event in one.rows.events.values())
 
     def _have_ended(self) -> bool:
         return self._ends().keys() >= set(self._shop.order_ids)

@@ -11,13 +11,14 @@ from waybill.audit.facts import Json
 from waybill.failure import Failure
 from waybill.ledger import Polled, Posted
 from waybill.programs import SERVICES
+from waybill.simulation.storefront import REFUSED
 from waybill.simulation.system import System
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
 from waybill_runtime.bus import Partition
 from waybill_runtime.projector import AnyView
 
-PERSONAL = ("A. Buyer", "1 High Street", "buyer@example.com", "+442079460000")
+PERSONAL = ("A. Buyer", "1 High Street", "buyer@example.com", REFUSED, "+442079460000")
 PAGE = 1_000
 
 
@@ -155,6 +156,7 @@ def _gateway(system: System) -> list[dict[str, object]]:
             "released_minor": entry.released_minor,
             "authorization_id": entry.authorization_id,
             "currency": entry.currency,
+            "expires_at": entry.expires_at and entry.expires_at.isoformat(),
         }
         for number, entry in enumerate(system.outside.gateway.ledger, start=1)
     ]

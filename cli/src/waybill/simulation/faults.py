@@ -1,8 +1,9 @@
 """What may go wrong in a simulated day, and when: the whole plan is drawn before the day begins.
 
 A fault strikes at the first moment of its kind at its target after its time: the next message that
-a service sends, the next commit, the next call outside. Those of the moment `operator` strike at
-their time exactly. A plan is data: it is printed, cut down and run again.
+a service sends, the next commit, the next call outside, the labelled point that it names. Those of
+the moment `operator` strike at their time exactly. A plan is data: it is printed, cut down and run
+again.
 """
 
 import random
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from waybill.programs import SERVICES
+from waybill.simulation.labels import LABELS
 
 OVERLAP = 0.3
 """The part of all draws that is placed inside the fault before it, on purpose."""
@@ -62,6 +64,8 @@ BIG: Sequence[Kind] = (
     Kind("kill in send", "send", WRITERS, 1, 0.2, 2.0),
     Kind("kill before effect", "effect", ("payment",), 1, 0.2, 2.0),
     Kind("kill after effect", "effect", ("payment",), 2, 0.2, 2.0),
+    Kind("kill before a point", "point.before", LABELS, 3, 0.2, 2.0),
+    Kind("kill after a point", "point.after", LABELS, 3, 0.2, 2.0),
     Kind("pause", "operator", SERVICES, 3, 2.5, 8.0),
     Kind("replica", "operator", SERVICES, 2, 1.0, 6.0),
     Kind("clock jump", "operator", SERVICES, 2, -3600.0, 3600.0),

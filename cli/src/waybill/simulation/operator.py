@@ -142,7 +142,7 @@ class Operator:
 
     def _kill_label(self, label: str, down_s: float) -> None:
         """A node dies by its own next step."""
-        node = self._running.lives[label]
+        node = self._running.born[label]
         self._paused.pop(label, None)
         self._running.end(node)
         self._go(self._back(node.of, down_s))

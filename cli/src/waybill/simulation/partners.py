@@ -12,6 +12,7 @@ from notification.ports import Channel, ChannelUnavailable, Outgoing
 from payment.adapters.gateway_memory import Lie, MemoryGateway
 from payment.ports import Answer, NotFound, PaymentGateway
 from waybill.simulation.faulty import die
+from waybill.simulation.storefront import REFUSED
 from waybill.simulation.system import Partners
 from waybill.simulation.weather import Weather
 from waybill_runtime.clock import Clock
@@ -58,7 +59,7 @@ def make(clock: Clock, weather: Weather, tell: Tell) -> Partners:
     return Partners(
         gateway=MemoryGateway(clock, lying(weather)),
         carrier=TellingCarrier(clock, weather, tell),
-        mail=MemoryChannel(),
+        mail=MemoryChannel(refuses={REFUSED}),
         text=MemoryChannel(),
     )
 

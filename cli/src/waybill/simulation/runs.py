@@ -45,6 +45,7 @@ class Sum:
     virtual_s: float = 0.0
     cpu_s: float = 0.0
     struck: Counter[str] = field(default_factory=Counter)
+    said: Counter[str] = field(default_factory=Counter)
     failed: list[Result] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
     _traces: "hashlib._Hash" = field(default_factory=hashlib.sha256)
@@ -58,6 +59,7 @@ class Sum:
         self.virtual_s += day.virtual_s
         self.cpu_s += day.cpu_s
         self.struck.update(day.struck)
+        self.said.update(day.said)
         self._traces.update(day.trace.encode())
         if not day.passes:
             self.failed.append(day)

@@ -6,13 +6,16 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-import httpx
-
+from fulfillment.adapters.carrier_memory import UNDELIVERABLE as UNDELIVERABLE_TO
 from waybill.ledger import Polled, Posted
+from waybill.simulation.calls import Caller
 from waybill.simulation.faults import Fault
 from waybill.simulation.system import System
 from waybill.simulation.weather import Weather
+from waybill_sandboxes.warehouse.plan import Behaviour
 
+NOWHERE = {"country_code": "IE", "postal_code": UNDELIVERABLE_TO}
+"""Where no carrier goes, in a country whose postal codes nobody checks."""
 TOKENS = (
     "tok_approve",
     "tok_approve",
@@ -24,10 +27,21 @@ TOKENS = (
     "tok_capture_timeout_after_charge",
     "tok_pending",
 )
+ODD_TOKENS = (
+    "tok_expires_fast",
+    "tok_expires_fast",
+    "tok_capture_try_again",
+    "tok_refund_decline",
+    "tok_pending_decline",
+)
 SHELVES = {
-    "main": {"plenty": 100_000, "scarce": 6, "short": 4_000},
-    "north": {"plenty": 10, "scarce": 3, "short": 1},
+    "main": {"plenty": 100_000, "scarce": 6, "short": 4_000, "awkward": 50, "unwanted": 50},
+    "north": {"plenty": 10, "scarce": 3, "short": 1, "awkward": 50},
 }
+USUAL = ("plenty", "scarce", "short")
+ODD = ("awkward", "unwanted")
+BEHAVIOUR = Behaviour(short_skus={"short": 1}, reject_skus=frozenset({"main/awkward", "unwanted"}))
+"""Of what is short a unit is never found; one warehouse sends awkward things, none unwanted."""
 PERSON = {
     "name": "A. Buyer",
     "line1": "1 High Street",
@@ -35,17 +49,27 @@ PERSON = {
     "postal_code": "N1 9GU",
     "country_code": "GB",
 }
-TIMEOUT_S = 5.0
 FREE = 0.1
 """Orders that cost nothing: samples, goodwill."""
+ODD_PAYMENTS = 0.15
+ODD_GOODS = 0.2
+UNDELIVERABLE = 0.04
 CANCELS = 0.15
+CANCELS_LATE = 0.06
 LOOKS = 0.3
+CUSTOMERS = 4
+"""Who orders again and again; every other order is a stranger's."""
+REFUSED = "nobody@example.com"
+"""No relay takes mail for it."""
 
 
 def order(number: int, dice: random.Random) -> dict[str, object]:
     """A body to post. Every other order has a reference of the shop's own, which must be unique."""
     is_free = dice.random() < FREE
     price_minor, shipping_minor = (0, 0) if is_free else (250, 495)
+    skus = dice.sample(USUAL, dice.randint(1, 2))
+    if dice.random() < ODD_GOODS:
+        skus.append(dice.choice(ODD))
     lines = [
         {
             "sku": sku,
@@ -53,18 +77,28 @@ def order(number: int, dice: random.Random) -> dict[str, object]:
             "quantity": dice.randint(1, 3),
             "unit_price_minor": price_minor,
         }
-        for sku in dice.sample(tuple(SHELVES["main"]), dice.randint(1, 2))
+        for sku in skus
     ]
+    tokens = ODD_TOKENS if dice.random() < ODD_PAYMENTS else TOKENS
+    goes_nowhere = dice.random() < UNDELIVERABLE
     body: dict[str, object] = {
         "currency": "GBP",
-        "customer": {"email": "buyer@example.com", "phone": "+442079460000"},
-        "shipping_address": PERSON,
+        "customer": _customer(number, dice),
+        "shipping_address": PERSON | NOWHERE if goes_nowhere else PERSON,
         "lines": lines,
         "shipping": {"option": "standard", "price_minor": shipping_minor},
-        "payment": {"method": "card", "token": dice.choice(TOKENS)},
+        "payment": {"method": "card", "token": dice.choice(tokens)},
         "allow_partial": dice.random() < 0.3,
     }
     return body if number % 2 else body | {"external_ref": f"ref-{number}"}
+
+
+def _customer(number: int, dice: random.Random) -> dict[str, str]:
+    """Somebody known or a stranger; a few have an address that no relay takes mail for."""
+    email = REFUSED if dice.random() < 0.05 else "buyer@example.com"
+    told = {"email": email, "phone": "+442079460000"}
+    known = {"ref": f"customer-{dice.randrange(CUSTOMERS)}"}
+    return told | known if number % 3 else told
 
 
 async def stock(running: System) -> None:
@@ -84,7 +118,7 @@ class Storefront:
         self._running = running
         self._weather = weather
         self._dice = random.Random(f"storefront of {seed}")
-        self._lines: dict[str, httpx.AsyncClient] = {}
+        self._calls = Caller(running)
         self._count = 0
         self._answers: dict[str, dict[str, object]] = {}
         self._tokens: dict[str, str] = {}
@@ -116,7 +150,7 @@ class Storefront:
     async def look(self, order_id: str) -> None:
         """A customer's look at the tracking page."""
         token = self._tokens[order_id]
-        answer = await self._send("tracking", "GET", f"/v1/track/{token}")
+        answer = await self._calls.send("tracking", "GET", f"/v1/track/{token}")
         if answer is not None and answer.status_code == 200:
             version = answer.json()["version"]
             self.seen.append(
@@ -136,6 +170,9 @@ class Storefront:
         elif self._dice.random() < CANCELS:
             await asyncio.sleep(self._dice.random())
             await self._cancel(f"cancel-{number}", order_id)
+        elif self._dice.random() < CANCELS_LATE:
+            await asyncio.sleep(self._dice.uniform(1.0, 5.0))
+            await self._cancel(f"late-{number}", order_id)
         if self._dice.random() < LOOKS:
             await asyncio.sleep(self._dice.random())
             await self.look(order_id)
@@ -168,7 +205,7 @@ class Storefront:
             ValueError: it was answered with a refusal that no good client can get.
         """
         while True:
-            answer = await self._send(
+            answer = await self._calls.send(
                 "capture", "POST", "/v1/orders", body, **{"Idempotency-Key": key}
             )
             if answer is None:
@@ -186,16 +223,4 @@ class Storefront:
 
     async def _cancel(self, key: str, order_id: str) -> None:
         headers = {"Idempotency-Key": key, "If-Match": "*"}
-        await self._send("capture", "POST", f"/v1/orders/{order_id}/cancel", {}, **headers)
-
-    async def _send(
-        self, host: str, method: str, path: str, body: object = None, **headers: str
-    ) -> httpx.Response | None:
-        """The answer; None when there was none, whatever the reason."""
-        if host not in self._lines:
-            self._lines[host] = self._running.client(host)
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await self._lines[host].request(method, path, json=body, headers=headers)
-        except (httpx.TransportError, TimeoutError):
-            return None
+        await self._calls.send("capture", "POST", f"/v1/orders/{order_id}/cancel", {}, **headers)

@@ -45,6 +45,7 @@ from waybill_runtime.http.auth import ROLES, KeyRing
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.recipients import Recipients
 from waybill_runtime.service import Blueprint, Service
+from waybill_runtime.testing.points import WatchedStore
 from waybill_runtime.testing.seeded_loop import SeededLoop
 from waybill_runtime.testing.world import World
 from waybill_sandboxes.warehouse import plan, robot
@@ -56,6 +57,10 @@ HEADERS = {"Authorization": f"Bearer {KEY}"}
 TIMEOUT_S = 5.0
 UNPAID_S = 20
 """How long an order waits for its money: short, as every order must end in a minute."""
+HOLD_GRACE_S = 0
+"""How long its units wait longer: so short that they are at times let go of first."""
+ACCEPT_S = 4
+"""How long a warehouse has to answer: so short that it is at times late."""
 
 R = TypeVar("R")
 
@@ -124,7 +129,8 @@ class Warehouse(robot.Robot):
 class System:
     """Nodes by service name; a service that is down has none.
 
-    `nodes` holds the life that HTTP goes to; `lives` every life that was not ended.
+    `nodes` holds the life that HTTP goes to; `lives` every life that was not ended or asked to end;
+    `born` every life there was.
     """
 
     def __init__(
@@ -142,6 +148,7 @@ class System:
         self.behaviour = behaviour
         self.nodes: dict[str, Node] = {}
         self.lives: dict[str, Node] = {}
+        self.born: dict[str, Node] = {}
         self.wire = Wire(loop, self.nodes.get)
         self.compositions = compositions or Compositions(compose_here)
         self._counted: dict[str, int] = {}
@@ -149,6 +156,10 @@ class System:
     def client(self, host: str, **headers: str) -> httpx.AsyncClient:
         """A client with every scope, talking to whichever life of `host` is up."""
         return self.wire.client(host, {**HEADERS, **headers})
+
+    def infrastructure(self, name: str, node: str) -> Infrastructure:
+        """What one node works on: a simulator of faults puts itself between here, too."""
+        return self.world.infrastructure(name, node)
 
     def seen_by(self, node: str) -> Outside:
         """The world outside as one node meets it: a simulator of faults puts itself between."""
@@ -167,12 +178,12 @@ class System:
         """A new life of a service, on the same database, beside those that are up."""
         life = self._counted[name] = self._counted.get(name, 0) + 1
         label = f"{name}#{life}"
-        on = self.world.infrastructure(name, label)
+        on = self.infrastructure(name, label)
         service = Service(self.compositions.blueprint(name), on)
         node = Node(label, name, on, service, self, self.seen_by(label))
         with self.loop.on(label), shared.acting(node):
             node.task = asyncio.ensure_future(service.run_parts())
-        self.nodes[name] = self.lives[label] = node
+        self.nodes[name] = self.lives[label] = self.born[label] = node
         self.loop.note(f"start {label}")
         return node
 
@@ -184,7 +195,9 @@ class System:
         """SIGKILL: nothing of it runs again; its transactions roll back, its leases run out."""
         self.forget(node)
         self.loop.kill(node.name)
-        node.infrastructure.store.kill()  # type: ignore[attr-defined]  # a memory store
+        store = node.infrastructure.store
+        inner = store.inner if isinstance(store, WatchedStore) else store
+        inner.kill()  # type: ignore[attr-defined]  # a memory store
         self.world.broker.kill(node.name)
         cut(node)
 
@@ -272,7 +285,8 @@ def _capture(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:
 
 
 def _inventory(on: Infrastructure, _: Outside, __: Vaults) -> Blueprint:
-    return inventory.bootstrap.compose(inventory.settings.Settings(**_shared()), on)
+    settings = inventory.settings.Settings(**_shared(), hold_grace_s=HOLD_GRACE_S)
+    return inventory.bootstrap.compose(settings, on)
 
 
 def _payment(on: Infrastructure, outside: Outside, _: Vaults) -> Blueprint:
@@ -291,6 +305,7 @@ def _fulfillment(on: Infrastructure, outside: Outside, vaults: Vaults) -> Bluepr
         carrier_webhook_secret=SecretStr(CALLBACK_SECRET),
         capture_url="http://capture",
         capture_key=SecretStr(KEY),
+        accept_s=ACCEPT_S,
         track_poll_s=1.0,
         track_poll_s_max=5.0,
     )

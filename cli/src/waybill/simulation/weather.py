@@ -59,6 +59,12 @@ class Weather:
             key=lambda fault: fault.number,
         )
 
+    def waited_for(self, moment: str) -> Sequence[str]:
+        """Where something is still to strike at such a moment."""
+        return [
+            target for (when, target), queue in self._waiting.items() if when == moment and queue
+        ]
+
     def for_operator(self) -> Sequence[Fault]:
         """What strikes at its time, in order."""
         found = [f for (moment, _), q in self._waiting.items() if moment == OPERATOR for f in q]

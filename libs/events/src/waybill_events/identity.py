@@ -28,6 +28,18 @@ def suffix(prefixed: str) -> str:
     return stem(prefixed).partition("-")[0]
 
 
+def part(prefixed: str) -> str:
+    """The number of a part: `shp_X-1` gives `1`.
+
+    Raises:
+        ValueError: the text is not the id of a part.
+    """
+    _, separator, number = stem(prefixed).rpartition("-")
+    if not separator or not number:
+        raise ValueError(f"{prefixed!r} is not the id of a part")
+    return number
+
+
 def token_hash(token: str) -> str:
     """What events and read models keep of a tracking token; it opens nothing."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -215,7 +215,12 @@ class PaymentAbandoned(Event):
 
 
 class RefundRequested(Event):
-    """Captured money is about to be given back."""
+    """Captured money is about to be given back, from one authorisation.
+
+    `request_id` is what somebody asked for: the parts that a request is made of, where one
+    authorisation is not enough, share it. Older events have none: there it is the `refund_id`
+    of the first part.
+    """
 
     TYPE: ClassVar[str] = "payment.refund_requested.v1"
     payment_id: Id
@@ -226,6 +231,7 @@ class RefundRequested(Event):
     currency: Currency
     reason: Text
     idempotency_key: Id
+    request_id: Id | None = None
 
 
 class PaymentRefunded(Event):

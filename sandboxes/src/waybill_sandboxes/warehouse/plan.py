@@ -14,7 +14,10 @@ Order = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """What goes wrong in this warehouse: units never found per SKU, SKUs it will not ship."""
+    """What goes wrong in this warehouse: units never found per SKU, SKUs it will not ship.
+
+    `main/A` in `reject_skus` is A at the location main alone: no SKU has a slash.
+    """
 
     short_skus: dict[str, int] = field(default_factory=dict)
     reject_skus: frozenset[str] = frozenset()
@@ -51,7 +54,11 @@ def next_step(order: Order, behaviour: Behaviour) -> Step | None:
 
 
 def _answer(order: Order, behaviour: Behaviour) -> Step:
-    refused = sorted({one["sku"] for one in order["lines"]} & behaviour.reject_skus)
+    refused = sorted(
+        sku
+        for sku in {one["sku"] for one in order["lines"]}
+        if not behaviour.reject_skus.isdisjoint((sku, f"{order.get('location')}/{sku}"))
+    )
     if refused:
         return _step(order, "reject", {"reason": f"cannot ship {', '.join(refused)}"[:REASON_MAX]})
     return _step(order, "accept", {})

@@ -7,7 +7,7 @@ from notification.decider import Tell
 from waybill_events import capture, fulfillment, payment
 from waybill_events.envelope import Recorded
 from waybill_events.event import Allocation, Event, LineQuantity
-from waybill_events.identity import suffix
+from waybill_events.identity import part, suffix
 from waybill_events.notification import NotificationDecided
 
 Channels = Mapping[str, Sequence[str]]
@@ -71,9 +71,9 @@ def _subject(recorded: Recorded, event: Event) -> str:
     """What sets two messages of one template and order apart."""
     match event:
         case fulfillment.ShipmentDispatched() | fulfillment.ShipmentDelivered():
-            return "-" + event.shipment_id.rpartition("-")[2]
+            return "-" + part(event.shipment_id)
         case payment.PaymentRefunded():
-            return "-" + event.refund_id.rpartition("-")[2]
+            return "-" + event.refund_id
         case capture.OrderLinesCancelled():
             return f"-{recorded.version}"
         case _:
@@ -99,9 +99,9 @@ def _details(event: Event) -> Mapping[str, str]:
             return {}
 
 
-def _units(parts: Iterable[LineQuantity | Allocation]) -> Mapping[str, str]:
+def _units(of: Iterable[LineQuantity | Allocation]) -> Mapping[str, str]:
     """Units by line: what an order was confirmed with may be less than was ordered."""
     sums: Counter[str] = Counter()
-    for part in parts:
-        sums[part.line_id] += part.quantity
+    for one in of:
+        sums[one.line_id] += one.quantity
     return {line_id: str(quantity) for line_id, quantity in sums.items()}

@@ -28,10 +28,15 @@ class Lie(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """What an authorisation with this token, and a capture of it, come to."""
+    """What an authorisation with this token, and captures and refunds of it, come to.
+
+    `captures_late`: so many captures are declined for now before one is made.
+    """
 
     declined: Declined | None = None
     capture_declined: Declined | None = None
+    captures_late: int = 0
+    refund_declined: Declined | None = None
     authorize_lie: Lie = Lie.NONE
     capture_lie: Lie = Lie.NONE
     is_pending: bool = False
@@ -48,6 +53,8 @@ TOKENS = {
     "tok_error_once": Token(authorize_lie=Lie.LOST_REQUEST),
     "tok_stored_error": Token(authorize_lie=Lie.STORED_ERROR),
     "tok_capture_decline": Token(capture_declined=Declined(code="do_not_honor")),
+    "tok_capture_try_again": Token(captures_late=1),
+    "tok_refund_decline": Token(refund_declined=Declined(code="card_closed")),
     "tok_capture_timeout_after_charge": Token(capture_lie=Lie.LOST_ANSWER),
     "tok_expires_fast": Token(ttl=TTL_FAST),
     "tok_pending": Token(is_pending=True),
@@ -59,7 +66,8 @@ TOKENS = {
 class Entry:
     """One line of the ledger: an operation that was decided.
 
-    `released_minor`: what a final capture let go of beside what it took.
+    `released_minor`: what a final capture let go of beside what it took. `expires_at`: until when
+    an authorisation holds.
     """
 
     operation: str
@@ -70,6 +78,7 @@ class Entry:
     currency: str
     authorization_id: str
     released_minor: int = 0
+    expires_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -82,6 +91,7 @@ class _Hold:
     captured_minor: int = 0
     released_minor: int = 0
     refunded_minor: int = 0
+    declined_for_now: int = 0
 
     @property
     def open_minor(self) -> int:
@@ -131,6 +141,7 @@ class MemoryGateway:
             amount_minor=amount_minor,
             currency=currency,
             authorization_id=authorization_id,
+            expires_at=now + behaviour.ttl,
         )
         return self._call(entry, behaviour.authorize_lie, decide)
 
@@ -144,6 +155,9 @@ class MemoryGateway:
                 return Declined(code="refused")
             if hold.token.capture_declined is not None:
                 return hold.token.capture_declined
+            if hold.declined_for_now < hold.token.captures_late:
+                hold.declined_for_now += 1
+                return Declined(code="try_again_later", retryable=True)
             hold.captured_minor += amount_minor
             if final:
                 hold.released_minor += hold.open_minor
@@ -172,6 +186,8 @@ class MemoryGateway:
         def give_back(hold: _Hold) -> Answer:
             if amount_minor > hold.captured_minor - hold.refunded_minor:
                 return Declined(code="refused")
+            if hold.token.refund_declined is not None:
+                return hold.token.refund_declined
             hold.refunded_minor += amount_minor
             return Done()
 

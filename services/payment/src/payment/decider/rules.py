@@ -140,7 +140,7 @@ def _expired(state: Payment, hold: Hold) -> payment.AuthorizationExpired:
 
 def _refund(command: commands.Refund, state: Payment) -> Sequence[Event]:
     """From one authorisation where that is enough, else from several, oldest first."""
-    if any(r.refund_id.partition("-")[0] == command.refund_id for r in state.refunds.values()):
+    if any(refund.request_id == command.refund_id for refund in state.refunds.values()):
         return []
     room = {hold.authorization_id: state.refundable_minor(hold) for hold in state.holds}
     if command.amount_minor > sum(room.values()):
@@ -180,6 +180,7 @@ def _refund_requested(
         currency=state.currency,
         reason=command.reason,
         idempotency_key=f"{state.order_id}:refund:{refund_id}",
+        request_id=command.refund_id,
     )
 
 

@@ -66,7 +66,10 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
+    """One part of what was asked to be given back; `request_id` is the whole of it."""
+
     refund_id: str
+    request_id: str
     authorization_id: str
     amount_minor: int
     status: Literal["requested", "unknown", "refunded", "failed"] = "requested"
@@ -311,6 +314,7 @@ def _evolve_refunds(
         case payment.RefundRequested():
             asked = Refund(
                 refund_id=event.refund_id,
+                request_id=event.request_id or event.refund_id,
                 authorization_id=event.authorization_id,
                 amount_minor=event.amount_minor,
             )
