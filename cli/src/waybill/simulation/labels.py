@@ -39,7 +39,6 @@ _OWN: Mapping[str, Sequence[str]] = {
         "shipping.settle",
     ),
     "notification": ("api.write", "email.send", "sms.send"),
-    "tracking": (),
 }
 _JOBS: Mapping[str, Sequence[str]] = {
     "capture": ("expire",),
@@ -47,7 +46,6 @@ _JOBS: Mapping[str, Sequence[str]] = {
     "payment": ("authorize", "capture", "expire", "refund", "void"),
     "fulfillment": ("deadline", "track"),
     "notification": ("send",),
-    "tracking": (),
 }
 
 
@@ -55,9 +53,13 @@ def _of(service: str) -> Sequence[str]:
     speaks = () if service == "tracking" else _OF_SPEAKERS
     applied = [f"consumer.apply {topic}" for topic in SUBSCRIPTIONS[service]]
     jobs = [
-        f"jobs.{deed} {service}.{kind}" for kind in _JOBS[service] for deed in ("claim", "record")
+        f"jobs.{deed} {service}.{kind}"
+        for kind in _JOBS.get(service, ())
+        for deed in ("claim", "record")
     ]
-    return [f"{service}/{site}" for site in (*_OF_ALL, *speaks, *applied, *_OWN[service], *jobs)]
+    return [
+        f"{service}/{site}" for site in (*_OF_ALL, *speaks, *applied, *_OWN.get(service, ()), *jobs)
+    ]
 
 
-LABELS: Sequence[str] = [label for service in _OWN for label in _of(service)]
+LABELS: Sequence[str] = [label for service in SUBSCRIPTIONS for label in _of(service)]
