@@ -149,3 +149,11 @@ def test_the_architecture_page_tells_which_service_has_which_room() -> None:
         for service in who:
             told[service] |= set(re.findall(r"`(\w+)/?`", names))
     assert told == {service: _rooms_of(service) for service in SERVICES}
+
+
+def test_who_serves_carries_nothing_that_only_migrations_need() -> None:
+    """Each import is paid at every start, and a start is what a recovery consists of."""
+    modules = ", ".join(f"{service}.__main__" for service in SERVICES)
+    told = f"import sys, {modules}; print(*(sys.modules.keys() & {{'alembic', 'sqlalchemy.orm'}}))"
+    asked = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert asked.stdout.split() == []

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from waybill_events.catalogue import TOPICS
 from waybill_events.envelope import Recorded
 from waybill_runtime import logs, setback
-from waybill_runtime.adapters.postgres import grants, migrate
+from waybill_runtime.adapters.postgres import grants
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Bus, BusUnavailable
 from waybill_runtime.clock import SystemClock
@@ -71,6 +71,9 @@ def main(name: str, read_settings: Callable[[], S], compose: Compose[S]) -> None
 
 async def _migrate(settings: ServiceSettings) -> None:
     """As the owner; the application, whose way in is `database_url`, is let in by its name."""
+    # Only here: who serves would start a fifth later, and carry alembic for nothing.
+    from waybill_runtime.adapters.postgres import migrate
+
     application = settings.database_url.get_secret_value()
     owner = settings.owner_database_url.get_secret_value() or application
     roles = grants.Roles(
