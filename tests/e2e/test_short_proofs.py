@@ -68,7 +68,8 @@ def test_a_system_under_load_does_not_grow() -> None:
 @pytest.mark.parametrize("promise", ["oversell", "double-submit", "gateway"])
 def test_a_promise_holds_in_numbers(promise: str) -> None:
     found = run("prove", promise)
-    figures = found["asked"].keys() - {"quiet_s"}
-    assert {name: found["reached"][name] for name in figures} == {
-        name: found["asked"][name] for name in figures
-    }
+    asked, reached = found["asked"], found["reached"]
+    lies = {name for name in asked if name.endswith("_struck")}
+    assert all(reached[name] >= asked[name] for name in lies)
+    figures = asked.keys() - lies - {"quiet_s"}
+    assert {name: reached[name] for name in figures} == {name: asked[name] for name in figures}
