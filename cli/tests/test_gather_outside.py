@@ -151,7 +151,7 @@ def test_a_settled_system_is_given_the_lease_of_one_that_was_killed_with_jobs_in
         async def successor() -> None:
             claimed: Sequence[ClaimedJob] = ()
             while not claimed:
-                await asyncio.sleep(1)
+                await asyncio.sleep(1)  # of virtual time, as all that follows
                 async with store.transaction() as transaction:
                     claimed = await transaction.jobs.claim(["k"], limit=1, lease_s=LEASE_S)
                     await transaction.jobs.finish([job.token for job in claimed])

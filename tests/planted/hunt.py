@@ -15,10 +15,11 @@ SEEDS_MAX = 40
 os.environ.setdefault("PLANTED_SEEDS", str(SEEDS_MAX))
 os.environ.setdefault("KAFKA", "required")
 
+# Below it, for `hunting` reads how far to hunt when it is imported.
 from rich.console import Console  # noqa: E402
 from rich.table import Column, Table  # noqa: E402
 
-import hunting  # noqa: E402 - it reads how far to hunt
+import hunting  # noqa: E402
 from bugs import BUGS, CLASSICAL  # noqa: E402
 from waybill.proof import Proof, all_left_out, write  # noqa: E402
 from waybill_runtime.clock import SystemClock  # noqa: E402

@@ -11,6 +11,7 @@ from waybill_runtime.lifecycle import (
     Stopping,
     alongside,
     keep_running,
+    rest_s,
 )
 from waybill_runtime.testing.seeded_loop import SeededLoop
 
@@ -84,3 +85,10 @@ def test_a_part_that_goes_on_has_got_over_it() -> None:
             assert failing.parts(loop.time()) == {}
 
     SeededLoop.of(1).run(main())
+
+
+@pytest.mark.parametrize(("worked_s", "rests_s"), [(0.0, 0.0), (0.01, 0.02), (0.2, 0.25)])
+def test_a_part_rests_twice_as_long_as_it_worked_within_its_limit(
+    worked_s: float, rests_s: float
+) -> None:
+    assert rest_s(worked_s, 0.25) == rests_s

@@ -28,7 +28,7 @@ from waybill_runtime.bus import (
 )
 from waybill_runtime.ids import Ids
 from waybill_runtime.intake import NOTHING_GIVEN_UP, Apply, Duplicate, Poison
-from waybill_runtime.lifecycle import Stopping
+from waybill_runtime.lifecycle import Stopping, rest_s
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import TRANSIENT, Advance, Ownership, Parked
 from waybill_runtime.work import Work
@@ -41,9 +41,8 @@ TRIES = 3
 BACKOFF_S = 0.05
 BACKOFF_S_MAX = 2.0
 ASSIGN_S = 30.0
-REST_TIMES, REST_S_MAX = 2.0, 0.25
-"""A consumer rests for so many times as long as it was at work, up to so many seconds, so that more
-comes in one batch: the busier the machine, the larger the batches."""
+REST_S_MAX = 0.25
+"""A consumer that has read all rests for up to so long, so that more comes in one batch."""
 TELL_S = 1.0
 """How often the bus is told how far we are, for its displays: what counts is in the store."""
 OWNERSHIP_S = 5.0
@@ -214,7 +213,7 @@ class EventConsumer:
         await self.take(batch)
         self._untold.update({delivery.partition: delivery.offset + 1 for delivery in batch})
         if len(batch) < BATCH:
-            await self._stopping.wait(min(REST_TIMES * (self._clock() - begun_s), REST_S_MAX))
+            await self._stopping.wait(rest_s(self._clock() - begun_s, REST_S_MAX))
 
     async def _acknowledge(self, consumer: Consumer) -> None:
         """Tell the bus how far we are with what is still ours."""

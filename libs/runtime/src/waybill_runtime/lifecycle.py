@@ -14,11 +14,20 @@ log = structlog.get_logger("waybill.lifecycle")
 
 T = TypeVar("T")
 
+REST_TIMES = 2.0
 RESTART_DELAY_S = 0.1
 RESTART_DELAY_S_MAX = 5.0
 LAG_EVERY_S = 1.0
 FAILING_S = 30.0
 """So long a part may fail again and again before the process calls itself unready."""
+
+
+def rest_s(worked_s: float, most_s: float) -> float:
+    """How long a part rests that has done all there was: a multiple of its work, up to `most_s`.
+
+    The busier the machine, the longer the work takes, and the larger the next batch is.
+    """
+    return min(REST_TIMES * worked_s, most_s)
 
 
 class Stopping:

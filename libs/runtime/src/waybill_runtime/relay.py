@@ -13,7 +13,7 @@ from waybill_events import envelope
 from waybill_events.envelope import Recorded
 from waybill_runtime import metrics
 from waybill_runtime.bus import Bus, BusUnavailable, Message, Producer
-from waybill_runtime.lifecycle import Stopping, Wake
+from waybill_runtime.lifecycle import Stopping, Wake, rest_s
 from waybill_runtime.store import Store
 from waybill_runtime.stored import Committed, Unpublished
 
@@ -23,9 +23,8 @@ BATCH = 1_000
 POLL_S = 0.05
 IDLE_POLL_S = 0.25
 STANDBY_S = 1.0
-REST_TIMES, REST_S_MAX = 2.0, 0.1
-"""A relay rests for so many times as long as it was at work, up to so many seconds: the busier the
-machine, the larger the batches."""
+REST_S_MAX = 0.1
+"""A relay that emptied its outbox rests for up to so long, so that more comes in one batch."""
 LOOK_S = 0.2
 """How often a relay looks whether it still leads. Two at work send each event in order, twice."""
 
@@ -74,7 +73,7 @@ class Relay:
                     case 0:
                         await self._wake.wait(self._poll_s)
                     case sent if sent < BATCH:
-                        await self._stopping.wait(min(REST_TIMES * (clock() - begun_s), REST_S_MAX))
+                        await self._stopping.wait(rest_s(clock() - begun_s, REST_S_MAX))
         finally:
             await producer.close()
 
