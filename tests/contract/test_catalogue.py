@@ -119,6 +119,8 @@ def test_topics_and_subscriptions_name_only_services_and_topics() -> None:
         ("inventory", inventory.ReservationEvent, set()),
         ("stock", inventory.StockEvent, set()),
         ("fulfillment", fulfillment.FulfillmentEvent, set()),
+        ("payments", payment.PaymentEvent, set()),
+        ("notifications", notification.MessageEvent, {notification.ContactPreferenceChanged}),
     ],
 )
 def test_what_a_stream_says_is_one_union_that_its_fold_matches_whole(

@@ -94,7 +94,7 @@ class Run:
 
     def __init__(self) -> None:
         self.state: State = decider.INITIAL
-        self.events: list[Event] = []
+        self.events: list[payment.PaymentEvent] = []
         self.given: list[commands.Command] = []
 
     def live(self, story: Sequence[object]) -> None:

@@ -4,7 +4,7 @@ Topic `notifications`, keyed by order.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from waybill_events.event import Event, Id, Text
 
@@ -56,6 +56,12 @@ class NotificationSuppressed(Event):
     order_id: Id
     channel: Id
     reason: Id
+
+
+MessageEvent: TypeAlias = (
+    NotificationDecided | NotificationSent | NotificationFailed | NotificationSuppressed
+)
+"""What a message's stream says. Its fold names each."""
 
 
 class ContactPreferenceChanged(Event):

@@ -4,7 +4,7 @@ Each call to the gateway is two facts: *requested*, with the idempotency key it 
 and a verdict. A time-out is neither: it is *unknown* until a look-up says.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -253,3 +253,26 @@ class RefundFailed(Event):
     refund_id: Id
     code: Id
     retryable: bool
+
+
+PaymentEvent: TypeAlias = (
+    PaymentInitiated
+    | PaymentDueReduced
+    | PaymentStopped
+    | AuthorizationRequested
+    | PaymentAuthorized
+    | PaymentDeclined
+    | PaymentOutcomeUnknown
+    | AuthorizationExpired
+    | CaptureDue
+    | CaptureRequested
+    | PaymentCaptured
+    | CaptureFailed
+    | VoidRequested
+    | PaymentVoided
+    | PaymentAbandoned
+    | RefundRequested
+    | PaymentRefunded
+    | RefundFailed
+)
+"""What a payment's stream says. Its fold names each."""

@@ -20,8 +20,8 @@ from waybill_runtime.stored import Job, StreamWrite
 
 V = TypeVar("V")
 
-See: TypeAlias = Callable[[V | None, Recorded, Event], V | None]
-"""A view of a stream after one more of its events; None while there is nothing to show."""
+See: TypeAlias = Callable[[V | None, Recorded, Any], V | None]
+"""A view of a stream after one more of its own events; None while there is nothing to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

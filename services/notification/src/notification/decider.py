@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, assert_never
 
-from waybill_events.event import Event
 from waybill_events.notification import (
     ContactPreferenceChanged,
+    MessageEvent,
     NotificationDecided,
     NotificationFailed,
     NotificationSent,
@@ -64,7 +64,7 @@ State: TypeAlias = Silent | Message
 INITIAL: State = Silent()
 
 
-def decide(command: Command, state: State) -> Sequence[Event]:
+def decide(command: Command, state: State) -> Sequence[MessageEvent]:
     """What a command adds to a message's story. The same command again adds nothing."""
     match state:
         case Silent():
@@ -76,7 +76,7 @@ def decide(command: Command, state: State) -> Sequence[Event]:
             assert_never(state)
 
 
-def _verdict(command: Command, state: Message) -> Sequence[Event]:
+def _verdict(command: Command, state: Message) -> Sequence[MessageEvent]:
     told = state.decision
     match command:
         case NoteSent(provider_ref=provider_ref):
@@ -113,19 +113,21 @@ def _verdict(command: Command, state: Message) -> Sequence[Event]:
             assert_never(command)
 
 
-def evolve(state: State, event: Event) -> State:
-    """The message after an event. Never refuses."""
+def evolve(state: State, event: MessageEvent) -> State:
+    """The message after an event. Never refuses: a verdict on nothing changes nothing."""
+    if isinstance(event, NotificationDecided):
+        return Message(decision=event)
+    if isinstance(state, Silent):
+        return state
     match event:
-        case NotificationDecided():
-            return Message(decision=event)
-        case NotificationSent() if isinstance(state, Message):
+        case NotificationSent():
             return replace(state, status="sent")
-        case NotificationFailed() if isinstance(state, Message):
+        case NotificationFailed():
             return replace(state, status="failed")
-        case NotificationSuppressed() if isinstance(state, Message):
+        case NotificationSuppressed():
             return replace(state, status="suppressed")
         case _:
-            return state
+            assert_never(event)
 
 
 # --- preferences --------------------------------------------------------------------------
@@ -144,7 +146,9 @@ Preferences: TypeAlias = tuple[tuple[str, bool], ...]
 """Channels that a customer spoke of, with what was said last."""
 
 
-def decide_preference(command: SetPreference, state: Preferences) -> Sequence[Event]:
+def decide_preference(
+    command: SetPreference, state: Preferences
+) -> Sequence[ContactPreferenceChanged]:
     """Only a change is worth an event."""
     if dict(state).get(command.channel) == command.allowed:
         return []
@@ -155,9 +159,7 @@ def decide_preference(command: SetPreference, state: Preferences) -> Sequence[Ev
     ]
 
 
-def evolve_preference(state: Preferences, event: Event) -> Preferences:
-    if not isinstance(event, ContactPreferenceChanged):
-        return state
+def evolve_preference(state: Preferences, event: ContactPreferenceChanged) -> Preferences:
     return tuple(sorted({**dict(state), event.channel: event.allowed}.items()))
 
 

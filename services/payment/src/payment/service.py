@@ -126,7 +126,7 @@ def _under_way(stream: Stream, key: str) -> calls.Call | None:
     found: calls.Call | None = None
     for recorded in stream.events:
         event = codec.decode(recorded)
-        state = decider.evolve(state, event)
+        state = PAYMENT.evolve(state, event)
         asked = calls.requested(recorded, event)
         if asked is not None and asked[0].key == key:
             found = asked[0]

@@ -62,7 +62,9 @@ class PaymentSeen:
         return "expired" if state.holds else "initiated"
 
 
-def see(seen: PaymentSeen | None, recorded: Recorded, event: Event) -> PaymentSeen | None:
+def see(
+    seen: PaymentSeen | None, recorded: Recorded, event: payment.PaymentEvent
+) -> PaymentSeen | None:
     """The payment after one more event of its stream."""
     before: State = INITIAL if seen is None else seen.state
     after = evolve(before, event)

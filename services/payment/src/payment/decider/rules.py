@@ -10,7 +10,7 @@ from dataclasses import replace
 from payment.decider import commands, steps
 from payment.decider.state import Call, Hold, Nothing, Payment, Refund, State, evolve
 from waybill_events import payment
-from waybill_events.event import Event, LineQuantity
+from waybill_events.event import LineQuantity
 
 AUTHORIZE_TRIES = 3
 CAPTURE_TRIES = 5
@@ -26,7 +26,7 @@ class CannotRefund(Exception):
         self.refundable_minor = refundable_minor
 
 
-def decide(command: commands.Command, state: State) -> Sequence[Event]:
+def decide(command: commands.Command, state: State) -> Sequence[payment.PaymentEvent]:
     """What a command means for a payment. The same command again adds nothing.
 
     Raises:
@@ -42,7 +42,7 @@ def decide(command: commands.Command, state: State) -> Sequence[Event]:
     return [*facts, *steps.next_steps(after)] if facts else []
 
 
-def _facts(command: commands.Command, state: Payment) -> Sequence[Event]:
+def _facts(command: commands.Command, state: Payment) -> Sequence[payment.PaymentEvent]:
     match command:
         case commands.Initiate():
             return []
@@ -62,7 +62,7 @@ def _facts(command: commands.Command, state: Payment) -> Sequence[Event]:
             return _verdict(command, state)
 
 
-def _cancel(command: commands.CancelLines, state: Payment) -> Sequence[Event]:
+def _cancel(command: commands.CancelLines, state: Payment) -> Sequence[payment.PaymentEvent]:
     parts = _within_open(command.lines, state)
     if command.order_version <= state.order_version or not parts:
         return []
@@ -85,7 +85,7 @@ def _stopped(state: Payment, reason: str) -> payment.PaymentStopped:
     )
 
 
-def _ship(command: commands.CaptureShipment, state: Payment) -> Sequence[Event]:
+def _ship(command: commands.CaptureShipment, state: Payment) -> Sequence[payment.PaymentEvent]:
     """Price a shipment; the first one carries the price of shipping."""
     if command.shipment_id in state.shipments:
         return []
@@ -117,7 +117,9 @@ def _within_open(lines: Sequence[LineQuantity], state: Payment) -> tuple[LineQua
     return tuple(parts)
 
 
-def _expire(command: commands.ExpireAuthorization, state: Payment) -> Sequence[Event]:
+def _expire(
+    command: commands.ExpireAuthorization, state: Payment
+) -> Sequence[payment.PaymentEvent]:
     """A call under way decides by itself: the gateway answers whether it came too late."""
     hold = state.hold
     if (
@@ -138,7 +140,7 @@ def _expired(state: Payment, hold: Hold) -> payment.AuthorizationExpired:
     )
 
 
-def _refund(command: commands.Refund, state: Payment) -> Sequence[Event]:
+def _refund(command: commands.Refund, state: Payment) -> Sequence[payment.PaymentEvent]:
     """From one authorisation where that is enough, else from several, oldest first."""
     if any(refund.request_id == command.refund_id for refund in state.refunds.values()):
         return []
@@ -184,7 +186,7 @@ def _refund_requested(
     )
 
 
-def _verdict(command: commands.Verdict, state: Payment) -> Sequence[Event]:
+def _verdict(command: commands.Verdict, state: Payment) -> Sequence[payment.PaymentEvent]:
     """Verdicts on calls that are not under way any more come late, and change nothing."""
     refund = state.refunds.get(command.key)
     if refund is not None:
@@ -232,7 +234,7 @@ def _captured(state: Payment, call: Call) -> payment.PaymentCaptured:
     )
 
 
-def _declined(command: commands.NoteDeclined, state: Payment, call: Call) -> Event:
+def _declined(command: commands.NoteDeclined, state: Payment, call: Call) -> payment.PaymentEvent:
     match call.operation:
         case "authorize":
             return _authorize_declined(command, state)
@@ -245,7 +247,7 @@ def _declined(command: commands.NoteDeclined, state: Payment, call: Call) -> Eve
             return _voided(state, call) if released else steps.void(state, call.attempt + 1)
 
 
-def _authorize_declined(command: commands.NoteDeclined, state: Payment) -> Event:
+def _authorize_declined(command: commands.NoteDeclined, state: Payment) -> payment.PaymentEvent:
     if state.stopped is not None:
         return steps.abandoned(state, state.stopped)
     if command.retryable and state.tries < AUTHORIZE_TRIES:
@@ -253,7 +255,9 @@ def _authorize_declined(command: commands.NoteDeclined, state: Payment) -> Event
     return steps.declined(state, command.code, retryable=command.retryable)
 
 
-def _capture_declined(command: commands.NoteDeclined, state: Payment, call: Call) -> Event:
+def _capture_declined(
+    command: commands.NoteDeclined, state: Payment, call: Call
+) -> payment.PaymentEvent:
     if command.code == steps.EXPIRED and state.hold is not None:
         return _expired(state, state.hold)
     tries = next(due.tries for due in state.queue if due.shipment_id == call.shipment_id) + 1
@@ -284,7 +288,9 @@ def _unknown(
     )
 
 
-def _refund_verdict(command: commands.Verdict, state: Payment, refund: Refund) -> Sequence[Event]:
+def _refund_verdict(
+    command: commands.Verdict, state: Payment, refund: Refund
+) -> Sequence[payment.PaymentEvent]:
     match command:
         case commands.NoteDone():
             return [

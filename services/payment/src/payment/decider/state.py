@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 from waybill_events import payment
-from waybill_events.event import Event, LineQuantity
+from waybill_events.event import LineQuantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def is_under_way(state: State, key: str) -> bool:
     )
 
 
-def evolve(state: State, event: Event) -> State:
+def evolve(state: State, event: payment.PaymentEvent) -> State:
     """The state after an event. Never refuses: what makes no sense changes nothing."""
     if isinstance(state, Nothing):
         return _begin(event) if isinstance(event, payment.PaymentInitiated) else state
@@ -191,8 +191,10 @@ def evolve(state: State, event: Event) -> State:
             return _evolve_void(state, event)
         case payment.RefundRequested() | payment.PaymentRefunded() | payment.RefundFailed():
             return replace(state, refunds=_evolve_refunds(state.refunds, event))
-        case _:
+        case payment.PaymentInitiated():
             return state
+        case _:
+            assert_never(event)
 
 
 def _begin(event: payment.PaymentInitiated) -> Payment:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from payment.decider.state import Due, Hold, Payment
 from waybill_events import payment
-from waybill_events.event import Event
 
 HOLDS_MAX = 12
 """Authorisations that one payment may use up; with the usual week each, a quarter of a year."""
@@ -14,7 +13,7 @@ EXPIRED = "authorization_expired"
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-def next_steps(state: Payment) -> Sequence[Event]:
+def next_steps(state: Payment) -> Sequence[payment.PaymentEvent]:
     """Nothing while a call is under way; else what follows from where the payment stands."""
     if state.call is not None:
         return []
@@ -31,7 +30,7 @@ def next_steps(state: Payment) -> Sequence[Event]:
     return []
 
 
-def _capture_next(state: Payment, due: Due) -> Sequence[Event]:
+def _capture_next(state: Payment, due: Due) -> Sequence[payment.PaymentEvent]:
     if state.hold is not None:
         return [_capture(state, state.hold, due)]
     if code := state.declined or state.stopped:
@@ -41,18 +40,18 @@ def _capture_next(state: Payment, due: Due) -> Sequence[Event]:
     return [declined(state, EXPIRED, retryable=False), *_fail_all(state, EXPIRED)]
 
 
-def _fail_all(state: Payment, code: str) -> list[Event]:
+def _fail_all(state: Payment, code: str) -> list[payment.PaymentEvent]:
     return [capture_failed(state, due.shipment_id, code, retryable=False) for due in state.queue]
 
 
-def authorize_first(state: Payment) -> Sequence[Event]:
+def authorize_first(state: Payment) -> Sequence[payment.PaymentEvent]:
     """The first authorisation, once."""
     if state.attempts or state.holds or state.stopped is not None:
         return []
     return [authorize(state)]
 
 
-def authorize(state: Payment, *, declined_code: str | None = None) -> Event:
+def authorize(state: Payment, *, declined_code: str | None = None) -> payment.PaymentEvent:
     """Ask for all that is still needed, under the next key; for nothing, nobody is asked."""
     if not state.needed_minor:
         return payment.PaymentAuthorized(
