@@ -1,7 +1,7 @@
 """The Postgres bus against the suite, and its own traps: gaps, commit order, idle cost, schema."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -22,7 +22,14 @@ from waybill_runtime.bus import (
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.testing.bus_conformance import BusConformance
-from waybill_runtime.testing.bus_harness import BusHarness, Member, flat, numbered, values
+from waybill_runtime.testing.bus_harness import (
+    BusHarness,
+    Member,
+    Owning,
+    flat,
+    numbered,
+    values,
+)
 
 pytestmark = pytest.mark.postgres
 
@@ -251,20 +258,6 @@ async def test_who_starts_in_the_place_of_a_killed_one_waits_for_no_lease(
     assert sorted(row[0].partition("/")[0] for row in members) == ["here:1", "here:11"]
     for bus in (killed, heir, other):
         await bus.close()
-
-
-class Owning:
-    """A listener that knows what is its own, and starts each from the front."""
-
-    def __init__(self) -> None:
-        self.owned: set[Partition] = set()
-
-    async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
-        self.owned |= set(partitions)
-        return dict.fromkeys(partitions, 0)
-
-    async def revoked(self, partitions: Sequence[Partition]) -> None:
-        self.owned -= set(partitions)
 
 
 async def test_a_log_cut_at_the_front_is_reported_not_skipped(harness: PostgresHarness) -> None:

@@ -20,11 +20,24 @@ WORK = ("waybill_consumed_total{", "waybill_relayed_total", "waybill_jobs_total{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """One kill. `alone`: no other fault was under way from the kill to the recovery."""
+    """One kill. `alone`: from it to its recovery nothing else was under way, no other fault and no
+    other recovery.
+    """
 
     what: str
     took_s: float
     in_time: bool
+    alone: bool
+
+
+@dataclass(slots=True)
+class _Kill:
+    """One that is being watched: what is left to work again, from which counts on."""
+
+    what: str
+    number: int
+    left: dict[str, float]
+    struck_s: float
     alone: bool
 
 
@@ -45,6 +58,7 @@ class Recovery:
         self._active = active
         self._group: asyncio.TaskGroup | None = None
         self._watching: set[asyncio.Task[None]] = set()
+        self._open: list[_Kill] = []
 
     def watch_in(self, group: asyncio.TaskGroup) -> None:
         """Kills are watched by tasks of this group."""
@@ -65,8 +79,12 @@ class Recovery:
         base = {name: 0.0 if restarted else (done or 0.0) for name, done in before.items()}
         if self._group is None:
             raise RuntimeError("nobody watches: call watch_in() first")
-        watch = self._watch(what, base, number, self._clock.monotonic_s())
-        task = self._group.create_task(watch)
+        # A kill lasts no longer than a moment, but what it does lasts until the recovery.
+        for other in self._open:
+            other.alone = False
+        kill = _Kill(what, number, base, self._clock.monotonic_s(), alone=not self._open)
+        self._open.append(kill)
+        task = self._group.create_task(self._watch(kill))
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
 
@@ -81,35 +99,40 @@ class Recovery:
             one.took_s for one in self.found if one.what.startswith(what) and one.alone >= alone
         )
 
-    async def _watch(
-        self, what: str, base: Mapping[str, float], number: int, struck_s: float
-    ) -> None:
-        left = dict(base)
-        alone = True
+    async def _watch(self, kill: _Kill) -> None:
         # The process that was killed may answer for a moment yet.
         await asyncio.sleep(LOOK_EVERY_S)
-        while left and self._clock.monotonic_s() < struck_s + WATCH_S:
-            alone = alone and not set(self._active()) - {number}
-            for name in list(left):
-                if await self._works(self._urls()[name], left[name]):
-                    del left[name]
-            if left:
+        while kill.left and self._clock.monotonic_s() < kill.struck_s + WATCH_S:
+            kill.alone = kill.alone and not set(self._active()) - {kill.number}
+            for name in list(kill.left):
+                await self._look(kill, name)
+            if kill.left:
                 await asyncio.sleep(LOOK_EVERY_S)
-        took_s = self._clock.monotonic_s() - struck_s
+        self._open.remove(kill)
+        took_s = self._clock.monotonic_s() - kill.struck_s
         self.found.append(
-            Recovered(what=what, took_s=round(took_s, 3), in_time=not left, alone=alone)
+            Recovered(
+                what=kill.what, took_s=round(took_s, 3), in_time=not kill.left, alone=kill.alone
+            )
         )
 
-    async def _works(self, url: str, base: float) -> bool:
+    async def _look(self, kill: _Kill, name: str) -> None:
+        """See whether a service works again; one that was itself killed since counts from 0."""
+        url = self._urls()[name]
         done = await self._work(url)
-        if done is None or done <= base:
-            return False
+        if done is None:
+            return
+        if done < kill.left[name]:
+            kill.left[name] = 0.0
+        if done > kill.left[name] and await self._ready(url):
+            del kill.left[name]
+
+    async def _ready(self, url: str) -> bool:
         try:
-            return (
-                await self._http.get(f"{url}/readyz", timeout=2.0)
-            ).status_code == httpx.codes.OK
+            answer = await self._http.get(f"{url}/readyz", timeout=2.0)
         except httpx.HTTPError:
             return False
+        return answer.status_code == httpx.codes.OK
 
     async def _work(self, url: str) -> float | None:
         try:

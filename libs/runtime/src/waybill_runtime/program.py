@@ -93,14 +93,15 @@ async def connect(settings: ServiceSettings) -> Infrastructure:
 
 
 def _bus(settings: ServiceSettings, clock: SystemClock, ids: RandomIds) -> Bus:
+    # A port is one process's at a time: whoever listens there comes after whoever did before.
+    instance = f"{socket.gethostname()}:{settings.port}" if settings.port else ""
     if settings.bus == "kafka":
         from waybill_runtime.adapters.kafka.bus import KafkaBus
 
-        return KafkaBus(settings.kafka_bootstrap, replication=settings.kafka_replication)
+        bootstrap, replication = settings.kafka_bootstrap, settings.kafka_replication
+        return KafkaBus(bootstrap, replication=replication, instance=instance)
     from waybill_runtime.adapters.postgres.bus import PostgresBus
 
-    # A port is one process's at a time: whoever listens there comes after whoever did before.
-    instance = f"{socket.gethostname()}:{settings.port}" if settings.port else ""
     dsn = settings.bus_database_url.get_secret_value()
     return PostgresBus(dsn, clock, ids, instance=instance)
 

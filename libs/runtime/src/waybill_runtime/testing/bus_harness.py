@@ -49,6 +49,20 @@ class Group:
         return dict(values)
 
 
+class Owning:
+    """A listener that knows what is its own, and starts each partition from the front."""
+
+    def __init__(self) -> None:
+        self.owned: set[Partition] = set()
+
+    async def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        self.owned |= set(partitions)
+        return dict.fromkeys(partitions, 0)
+
+    async def revoked(self, partitions: Sequence[Partition]) -> None:
+        self.owned -= set(partitions)
+
+
 class Member:
     """One member that polls until it is stopped; its positions are the group's, as in a store."""
 

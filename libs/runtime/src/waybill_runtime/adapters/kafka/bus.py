@@ -1,11 +1,12 @@
 """The Kafka bus: the production bus, through aiokafka with its traps met on purpose."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer
 
 from waybill_runtime.adapters.holdings import Holdings
-from waybill_runtime.adapters.kafka import bus_reader, clients
+from waybill_runtime.adapters.kafka import bus_reader, clients, succession
 from waybill_runtime.adapters.kafka.bus_consumer import KafkaConsumer
 from waybill_runtime.adapters.kafka.bus_producer import KafkaProducer
 from waybill_runtime.adapters.kafka.bus_reader import KafkaReader
@@ -27,13 +28,18 @@ class KafkaBus:
         min_insync: int | None = None,
         session_timeout_ms: int = 15_000,
         heartbeat_interval_ms: int = 3_000,
+        instance: str = "",
     ) -> None:
+        """`instance` names this process's place among all that live: its consumers take over at
+        once from those of a process that was killed there, one per group.
+        """
         self._bootstrap = bootstrap
         self._clock: Clock = clock or SystemClock()
         self._replication = replication
         self._min_insync = max(1, replication - 1) if min_insync is None else min_insync
         self._session_timeout_ms = session_timeout_ms
         self._heartbeat_interval_ms = heartbeat_interval_ms
+        self._place = f"waybill-{instance}" if instance else ""
         self._reader = KafkaReader(bootstrap)
         self._opened: list[KafkaProducer | KafkaConsumer] = []
         self._closed = False
@@ -60,11 +66,19 @@ class KafkaBus:
             return clients.new_member(
                 self._bootstrap,
                 group,
+                client_id=self._place or "waybill",
                 session_timeout_ms=self._session_timeout_ms,
                 heartbeat_interval_ms=self._heartbeat_interval_ms,
             )
 
-        consumer = KafkaConsumer(make, topics, Holdings(listener), self._clock)
+        succeed = partial(succession.succeed, self._bootstrap, group, self._place)
+        consumer = KafkaConsumer(
+            make,
+            topics,
+            Holdings(listener),
+            self._clock,
+            succeed=succeed if self._place else None,
+        )
         self._remember(consumer)
         return consumer
 

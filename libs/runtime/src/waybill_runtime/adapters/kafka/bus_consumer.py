@@ -6,7 +6,7 @@ a note and waits: `poll` tells the listener between two batches, in its caller's
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -47,8 +47,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         topics: Sequence[str],
         holdings: Holdings,
         clock: Clock,
+        *,
+        succeed: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """`succeed` is called until it once answers True, before the first joining."""
         self._make = make
+        self._succeed = succeed
         self._topics = list(topics)
         self._holdings = holdings
         self._clock = clock
@@ -246,6 +250,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def _ready(self) -> AIOKafkaConsumer:
         if self._client is None:
+            # Once: two of one place, against the promise, must not expel each other for ever.
+            if self._succeed is not None and await self._succeed():
+                self._succeed = None
             client = self._make()
             await clients.started(client)
             # Subscribed only now: started with topics, aiokafka waits for its first assignment

@@ -2,7 +2,8 @@
 
 Each setting that differs from aiokafka's default does so because the default loses, doubles or
 hangs (reliability 2.3 and 4.1). No transactional id and no group instance id, ever: aiokafka
-speaks too old a protocol for either to fence anything.
+speaks too old a protocol for either to fence anything (what a static member is good for, is in
+`succession`).
 """
 
 import asyncio
@@ -44,12 +45,17 @@ def new_producer(bootstrap: str) -> AIOKafkaProducer:
 
 
 def new_member(
-    bootstrap: str, group: str, *, session_timeout_ms: int, heartbeat_interval_ms: int
+    bootstrap: str,
+    group: str,
+    *,
+    client_id: str,
+    session_timeout_ms: int,
+    heartbeat_interval_ms: int,
 ) -> AIOKafkaConsumer:
     """A group member of the classic protocol, the only one that aiokafka speaks."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
-        client_id="waybill",
+        client_id=client_id,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
