@@ -10,13 +10,13 @@ import pytest
 
 from waybill.audit import oracles, report, told
 from waybill.audit.evidence import Evidence
-from waybill.testing import lies_log, lies_orders
+from waybill.testing import lies_log, lies_money, lies_orders
 from waybill.testing.lies import CLEAN, TOLD
 
 ROOT = Path(__file__).parents[2]
 FOUND: Mapping[str, Callable[[], Evidence]] = {
     "holds": lambda: CLEAN,
-    "violated": lies_orders.a_shipment_was_captured_twice,
+    "violated": lies_money.a_shipment_was_captured_twice,
     "nonsense": lies_orders.an_event_whose_lines_are_no_lines,
     "nothing there": lambda: Evidence.of_the_log_alone(CLEAN.at, []),
     "kept from us": lambda: replace(CLEAN, gateway=None, bus=None),

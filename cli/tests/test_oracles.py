@@ -9,11 +9,11 @@ import pytest
 
 from waybill.audit import oracles, report
 from waybill.audit.evidence import Evidence, Finding
-from waybill.testing import lies, lies_log, lies_orders
+from waybill.testing import lies, lies_log, lies_money, lies_orders
 
 ALL = [f"I{number}" for number in range(1, 16)]
 TOLD = {lie.name: lie for lie in lies.TOLD}
-MODULES = (lies_orders, lies_log)
+MODULES = (lies_orders, lies_money, lies_log)
 LEAST = 3
 
 
@@ -58,7 +58,7 @@ def test_a_violation_says_of_what_kind_it_is_and_of_what(name: str) -> None:
 
 
 def test_a_finding_is_read_back_as_it_was_written() -> None:
-    found = judged(lies_orders.a_shipment_was_captured_twice())["I4"]
+    found = judged(lies_money.a_shipment_was_captured_twice())["I4"]
     told = json.loads(json.dumps({**asdict(found), "verdict": found.verdict}))
     read = Finding.read(told)
     assert (read.said, read.verdict, read.looked_at) == (found.said, "violated", found.looked_at)

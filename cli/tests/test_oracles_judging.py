@@ -11,7 +11,7 @@ from waybill.audit import log, oracles, report
 from waybill.audit.evidence import Evidence, Finding, LogLine, OnBus, Taken
 from waybill.failure import FAILED, OK, UNCHECKED
 from waybill.ledger import Polled
-from waybill.testing import lies, story
+from waybill.testing import lies, lies_money, story
 from waybill_events.catalogue import SUBSCRIPTIONS
 
 CLEAN = story.clean()
@@ -86,6 +86,21 @@ def test_a_cancelled_order_whose_money_was_taken_must_give_all_of_it_back() -> N
     ledger[-1]["amount_minor"] = 599
     found = judged(replace(flowing, gateway=ledger))["I5"]
     assert found.said == ["ord_2 is cancelled: the gateway keeps 1"]
+
+
+def test_a_parcel_that_nobody_pays_for_waits_for_people_and_is_no_theft() -> None:
+    """Its order is open and says `failed`; until it says so, all is not quiet."""
+    found = lies_money.an_open_orders_parcel_was_never_paid()
+    said = {"order_id": "ord_2", "status": "failed"}
+    failed = story.event("e50", "capture.order_payment_recorded.v1", "order/ord_2", 2, "x", **said)
+    assert judged(found)["I5"].verdict == "violated"
+    assert judged(story.plus(found, failed))["I5"].verdict == "holds"
+    assert judged(replace(found, require_settled=False))["I5"].verdict == "holds"
+
+
+def test_a_refund_on_its_way_is_missed_only_once_all_is_quiet() -> None:
+    asked = story.plus(CLEAN, story.asked_back("rfn_1", 200))
+    assert violated(replace(asked, require_settled=False)) == []
 
 
 def test_a_mail_that_came_twice_is_noted_and_breaks_nothing() -> None:

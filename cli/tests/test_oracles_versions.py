@@ -7,10 +7,10 @@ import pytest
 
 from waybill.audit import oracles
 from waybill.audit.evidence import Evidence
-from waybill.testing import lies, lies_log, lies_orders
+from waybill.testing import lies, lies_log, lies_money, lies_orders
 from waybill_events.envelope import Recorded
 
-MODULES = (lies_orders, lies_log)
+MODULES = (lies_orders, lies_money, lies_log)
 TOLD = {lie.name: lie for lie in lies.TOLD if lie.tell.__module__ in {m.__name__ for m in MODULES}}
 
 

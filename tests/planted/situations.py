@@ -148,6 +148,12 @@ def _watching() -> Iterator[tuple[object, str, object]]:
     yield Storefront, "_serve", serve
 
 
+def _regrets() -> Iterator[tuple[object, str, object]]:
+    """Customers who cancel what was confirmed and is on its way through the warehouse."""
+    yield storefront, "CANCELS", 0.0
+    yield storefront, "CANCELS_LATE", 1.0
+
+
 def _nothing_else() -> Iterator[tuple[object, str, object]]:
     yield from ()
 
@@ -159,6 +165,7 @@ SITUATIONS: Mapping[str, Callable[[], Iterator[tuple[object, str, object]]]] = {
     "interrupted rebuilds": _interrupted,
     "no references": _no_references,
     "watching customers": _watching,
+    "regrets": _regrets,
     "poison": _nothing_else,
 }
 

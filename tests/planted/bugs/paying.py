@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from bugs.planting import Edit, bug
-from payment import effects
+from payment import calls, effects
 from payment.calls import Call
 from payment.ports import Answer, Declined, NotFound, PaymentGateway, Unknown
+from waybill_events.envelope import Recorded
+from waybill_events.event import Event
+from waybill_events.payment import RefundRequested
 from waybill_runtime import jobs
 from waybill_runtime.jobs import Effect, JobRunner, Outcome
 from waybill_runtime.stored import ClaimedJob
@@ -85,3 +88,14 @@ def swallow_cancelled_error() -> Iterator[Edit]:
 
     real = JobRunner.__init__
     yield Edit(JobRunner, "__init__", init)
+
+
+@bug("I4")
+def refunds_never_asked_of_the_gateway() -> Iterator[Edit]:
+    """Money is to be given back, says the log; the gateway never hears of it."""
+
+    def requested(recorded: Recorded, event: Event) -> tuple[Call, float] | None:
+        return None if isinstance(event, RefundRequested) else real(recorded, event)
+
+    real = calls.requested
+    yield Edit(calls, "requested", requested)

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from bugs.planting import Edit, bug
 from capture import service as capture_service
+from capture.decider import rules
+from capture.decider.state import Confirmed
 from fulfillment.effects.labels import Labels
 from inventory import due as inventory_due
 from inventory import service as inventory_service
@@ -13,6 +15,7 @@ from inventory.decider.commands import Considered, Expire
 from inventory.decider.holding import Allocated, State
 from notification import reactor as notification_reactor
 from waybill_events import inventory
+from waybill_events.capture import OrderEvent
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.decider import Follow
@@ -117,6 +120,18 @@ def saga_without_timer() -> Iterator[Edit]:
     yield Edit(capture_service, "ORDER", replace(capture_service.ORDER, follow=follow))
     held = replace(inventory_service.RESERVATION, follow=follow)
     yield Edit(inventory_service, "RESERVATION", held)
+
+
+@bug("I5", situation="regrets")
+def cancelled_without_the_warehouse() -> Iterator[Edit]:
+    """A confirmed order is cancelled at once; nobody asks whether its parcel has left."""
+
+    def request(reason: str, state: Confirmed) -> Sequence[OrderEvent]:
+        asked = real(reason, state)
+        return [rules._cancelled(state.order.order_id, reason)] if asked else asked
+
+    real = rules._request_cancellation
+    yield Edit(rules, "_request_cancellation", request)
 
 
 @bug("I12")

@@ -39,11 +39,13 @@ class Unreadable:
 
 _PARCEL = ("fulfillment_order_id", "order_id", "shipment_id")
 _MESSAGE = ("message_id", "order_id")
+_REFUND = ("order_id", "refund_id")
 _MOVED = ("sku", "moves", "levels")
 
 KEPT: Mapping[str, Sequence[str]] = {
     "capture.order_placed": ("order_id", "lines", "total_minor", "currency", "shipping"),
     "capture.order_lines_cancelled": ("order_id", "lines"),
+    "capture.order_payment_recorded": ("order_id", "status"),
     "capture.recipient_erased": ("order_id", "recipient_ref"),
     "inventory.stock_reserved": ("order_id", "reservation_id"),
     "inventory.stock_received": ("location", "quantity", "levels"),
@@ -55,9 +57,10 @@ KEPT: Mapping[str, Sequence[str]] = {
     "inventory.stock_consumed": _MOVED,
     "payment.payment_authorized": ("order_id", "authorization_id", "amount_minor"),
     "payment.payment_captured": ("order_id", "shipment_id", "amount_minor"),
-    "payment.payment_refunded": ("order_id", "refund_id", "amount_minor"),
+    "payment.payment_refunded": (*_REFUND, "amount_minor"),
     "payment.payment_voided": ("order_id",),
-    "payment.refund_requested": ("order_id", "refund_id"),
+    "payment.refund_requested": (*_REFUND, "authorization_id", "amount_minor"),
+    "payment.refund_failed": _REFUND,
     "fulfillment.fulfillment_order_created": ("order_id", "fulfillment_order_id"),
     "fulfillment.fulfillment_rejected": ("order_id", "fulfillment_order_id"),
     "fulfillment.fulfillment_cancelled": ("order_id", "fulfillment_order_id"),

@@ -1,22 +1,14 @@
-"""Money: nobody charged or paid back twice, and what is kept was earned (I4, I5).
+"""Money: nobody charged or paid back twice, or other than was asked (I4).
 
 The gateway's own ledger is the witness; the services' word is only compared with it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from waybill.audit import gateway
 from waybill.audit.evidence import Evidence, Finding
 from waybill.audit.facts import Json
-from waybill.audit.orders import due_minor, ends, shipped_minor
-
-
-def _approved(evidence: Evidence, operation: str) -> Sequence[Json]:
-    return [
-        entry
-        for entry in evidence.gateway or ()
-        if entry["outcome"] == "approved" and entry["operation"] == operation
-    ]
 
 
 def i4_no_double_charge(evidence: Evidence) -> Finding:
@@ -33,9 +25,10 @@ def i4_no_double_charge(evidence: Evidence) -> Finding:
     _made_once_and_as_told(evidence, finding, "capture", "payment.payment_captured", "shipment_id")
     _made_once_and_as_told(evidence, finding, "refund", "payment.payment_refunded", "refund_id")
     _authorised_as_told(evidence, finding)
+    _refunded_as_asked(evidence, finding)
     if evidence.require_settled:
         _known_to_the_log(evidence, finding)
-    holders = Counter(order_id for order_id, _ in _live_authorisations(evidence).values())
+    holders = Counter(order_id for order_id, _ in gateway.live_authorisations(evidence).values())
     for order_id, count in holders.items():
         if count > 1:
             finding.violations.append(
@@ -71,7 +64,7 @@ def _within_its_bounds(ledger: Sequence[Json], finding: Finding) -> None:
             )
         at = sums[entry["authorization_id"]]
         at[entry["operation"]] += entry["amount_minor"]
-        at["void"] += _released_minor(entry)
+        at["void"] += gateway.released_minor(entry)
         if at["capture"] + at["void"] > at["authorize"] or at["refund"] > at["capture"]:
             finding.violations.append(
                 finding.says(
@@ -87,7 +80,7 @@ def _made_once_and_as_told(
 ) -> None:
     """Each shipment captured, each refund given at most once, and with the sum the log tells."""
     made: dict[str, list[int]] = defaultdict(list)
-    for entry in _approved(evidence, operation):
+    for entry in gateway.approved(evidence, operation):
         made[entry["reference"]].append(entry["amount_minor"])
     finding.looked(f"{operation}s at the gateway", len(made))
     for reference, amounts in made.items():
@@ -125,6 +118,55 @@ def _made_once_and_as_told(
         ]
 
 
+def _refunded_as_asked(evidence: Evidence, finding: Finding) -> None:
+    """A refund is of its order's own authorisation, over the sum that was asked for.
+
+    Once all is quiet, each that was asked for has one verdict: given or refused.
+    """
+    asked = {fact.data["refund_id"]: fact.data for fact in evidence.of("payment.refund_requested")}
+    owner = gateway.owners(evidence)
+    finding.looked("refunds asked for", len(asked))
+    for entry in gateway.approved(evidence, "refund"):
+        if (wanted := asked.get(entry["reference"])) is None:
+            continue  # asked for since the log was read, or `of-nobody`
+        made = entry["authorization_id"], entry["amount_minor"]
+        told = wanted["authorization_id"], wanted["amount_minor"]
+        if made != told or owner.get(made[0]) != wanted["order_id"]:
+            finding.violations.append(
+                finding.says(
+                    "refunded-otherwise",
+                    f"{entry['reference']} of {wanted['order_id']} was asked for as {told}, the"
+                    f" gateway gave {made}, of {owner.get(made[0])}",
+                    entry["reference"],
+                    wanted["order_id"],
+                )
+            )
+    given = evidence.of("payment.payment_refunded")
+    verdicts = Counter(
+        fact.data["refund_id"] for fact in (*given, *evidence.of("payment.refund_failed"))
+    )
+    for fact in given:
+        refund_id, given_minor = fact.data["refund_id"], fact.data["amount_minor"]
+        asked_minor = asked[refund_id]["amount_minor"] if refund_id in asked else None
+        if given_minor != asked_minor:
+            finding.violations.append(
+                finding.says(
+                    "not-as-asked",
+                    f"the log says {given_minor} were given back for {refund_id}, asked for"
+                    f" were {asked_minor}",
+                    refund_id,
+                )
+            )
+    for refund_id in asked:
+        count = verdicts[refund_id]
+        if count > 1 or (evidence.require_settled and not count):
+            finding.violations.append(
+                finding.says(
+                    "verdicts", f"{refund_id} was asked for and has {count} verdicts", refund_id
+                )
+            )
+
+
 def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
     """What the log says was authorised, the gateway did authorise, for that order and that sum.
 
@@ -132,7 +174,7 @@ def _authorised_as_told(evidence: Evidence, finding: Finding) -> None:
     """
     made = {
         entry["authorization_id"]: (entry["reference"], entry["amount_minor"])
-        for entry in _approved(evidence, "authorize")
+        for entry in gateway.approved(evidence, "authorize")
     }
     asked = {entry["authorization_id"] for entry in evidence.gateway or ()}
     for fact in evidence.of("payment.payment_authorized"):
@@ -167,7 +209,7 @@ def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
         "capture": _named(evidence, "fulfillment.shipment_dispatched", "shipment_id"),
         "refund": _named(evidence, "payment.refund_requested", "refund_id"),
     }
-    owner = _owners(evidence)
+    owner = gateway.owners(evidence)
     for entry in evidence.gateway or ():
         if entry["outcome"] != "approved":
             continue
@@ -198,97 +240,3 @@ def _known_to_the_log(evidence: Evidence, finding: Finding) -> None:
 
 def _named(evidence: Evidence, type_: str, name: str) -> frozenset[str]:
     return frozenset(fact.data[name] for fact in evidence.of(type_))
-
-
-def _owners(evidence: Evidence) -> Mapping[str, str]:
-    """The order of each authorisation."""
-    return {
-        entry["authorization_id"]: entry["reference"] for entry in _approved(evidence, "authorize")
-    }
-
-
-def _live_authorisations(evidence: Evidence) -> Mapping[str, tuple[str, int]]:
-    """Each authorisation that still holds money, not expired: its order, and how much is open.
-
-    Open is what was authorised and neither captured, nor released with a capture, nor voided: a
-    capture of a part leaves the rest held.
-    """
-    held: dict[str, tuple[str, int]] = {}
-    for entry in evidence.gateway or ():
-        id_, amount_minor = entry["authorization_id"], entry["amount_minor"]
-        if entry["outcome"] != "approved":
-            continue
-        if entry["operation"] == "authorize":
-            expires_at = entry.get("expires_at")
-            if expires_at is None or expires_at > evidence.at.isoformat():
-                held[id_] = (entry["reference"], amount_minor)
-        elif entry["operation"] in ("void", "capture") and id_ in held:
-            order_id, open_minor = held[id_]
-            held[id_] = (order_id, open_minor - amount_minor - _released_minor(entry))
-    return {id_: found for id_, found in held.items() if found[1] > 0}
-
-
-def _released_minor(entry: Json) -> int:
-    """What a final capture let go of; the gateway says it of captures alone."""
-    return entry.get("released_minor") or 0
-
-
-def i5_money_follows_the_goods(evidence: Evidence) -> Finding:
-    """What staff give back of a completed order is not due again: only I4 bounds it.
-
-    What is due is told twice, from what was shipped and from what was cancelled.
-    """
-    finding = Finding(
-        "I5",
-        "completed: captured in full; ended otherwise: nothing kept",
-        must_see=("orders completed", "gateway authorisations"),
-    )
-    if evidence.gateway is None:
-        if evidence.events:
-            finding.needs("the gateway's ledger", None)
-        return finding
-    owner = _owners(evidence)
-    captured = _by_order(_approved(evidence, "capture"), owner)
-    refunded = _by_order(_approved(evidence, "refund"), owner)
-    ended = ends(evidence)
-    for order_id, end in ended.items():
-        finding.looked(f"orders {end}")
-        taken = captured[order_id]
-        if end != "completed":
-            if kept := taken - refunded[order_id]:
-                finding.violations.append(
-                    finding.says("kept", f"{order_id} is {end}: the gateway keeps {kept}", order_id)
-                )
-            continue
-        facts = evidence.by_order[order_id]
-        for due, why in ((due_minor(facts), "not cancelled"), (shipped_minor(facts), "shipped")):
-            if taken != due:
-                finding.violations.append(
-                    finding.says(
-                        "captured-otherwise",
-                        f"{order_id} is {end}: the gateway captured {taken}, {due} were {why}",
-                        order_id,
-                    )
-                )
-    if evidence.require_settled:
-        finding.violations += [
-            finding.says(
-                "still-held",
-                f"{order_id} is {ended[order_id]}: the gateway still holds {id_},"
-                f" {open_minor} of it",
-                order_id,
-                id_,
-            )
-            for id_, (order_id, open_minor) in _live_authorisations(evidence).items()
-            if order_id in ended
-        ]
-    finding.looked("gateway authorisations", len(owner))
-    return finding
-
-
-def _by_order(entries: Sequence[Json], owner: Mapping[str, str]) -> Mapping[str, int]:
-    """The sum of these entries by order."""
-    sums: dict[str, int] = defaultdict(int)
-    for entry in entries:
-        sums[owner.get(entry["authorization_id"], "?")] += entry["amount_minor"]
-    return sums

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from waybill.audit import goods, log, messages, money, orders, parcels, privacy, readmodels
+from waybill.audit import (
+    earned,
+    goods,
+    log,
+    messages,
+    money,
+    orders,
+    parcels,
+    privacy,
+    readmodels,
+)
 from waybill.audit.evidence import Evidence, Finding, Violation
 
 Oracle = Callable[[Evidence], Finding]
@@ -12,7 +22,7 @@ ORACLES: Sequence[Oracle] = (
     orders.i2_one_order_per_key,
     goods.i3_no_oversell,
     money.i4_no_double_charge,
-    money.i5_money_follows_the_goods,
+    earned.i5_money_follows_the_goods,
     parcels.i6_one_shipment_per_reservation,
     orders.i7_nothing_is_stuck,
     readmodels.i8_views_equal_their_rebuild,

@@ -105,15 +105,15 @@ def _stock() -> list[Recorded]:
         event(
             "e1", f"{kind}received.v1", "stock/A", 1, "key:r", **received, levels=levels(2, 0, 0)
         ),
-        _moved("e3", "held", 2, "e2", "1", levels(2, 1, 0)),
-        _moved("e13", "held", 3, "e12", "2", levels(2, 2, 0)),
-        _moved("e6", "allocated", 4, "e5", "1", levels(2, 1, 1)),
-        _moved("e16", "released", 5, "e15", "2", levels(2, 0, 1), bucket="held"),
-        _moved("e9", "consumed", 6, "e8", "1", levels(1, 0, 0)),
+        moved("e3", "held", 2, "e2", "1", levels(2, 1, 0)),
+        moved("e13", "held", 3, "e12", "2", levels(2, 2, 0)),
+        moved("e6", "allocated", 4, "e5", "1", levels(2, 1, 1)),
+        moved("e16", "released", 5, "e15", "2", levels(2, 0, 1), bucket="held"),
+        moved("e9", "consumed", 6, "e8", "1", levels(1, 0, 0)),
     ]
 
 
-def _moved(
+def moved(
     id_: str, kind: str, version: int, cause: str, order: str, after: Any, **more: Any
 ) -> Recorded:
     return event(
@@ -288,14 +288,21 @@ def told(evidence: Evidence, fact: Recorded) -> Evidence:
     return replace(found, mail=mail)
 
 
+def asked_back(
+    refund_id: str, amount_minor: int, *, second: int = 30, version: int = 3
+) -> Recorded:
+    """Somebody wants money of `ord_1` given back."""
+    return event(
+        f"e{second}", "payment.refund_requested.v1", "payment/ord_1", version, "key:b",
+        order_id="ord_1", refund_id=refund_id, authorization_id="ga_1", amount_minor=amount_minor,
+    )  # fmt: skip
+
+
 def with_refund(
     evidence: Evidence, refund_id: str, amount_minor: int, *, second: int = 30, version: int = 3
 ) -> Evidence:
     """`ord_1` is given something back, and is told so; the gateway does not know of it."""
-    asked = event(
-        f"e{second}", "payment.refund_requested.v1", "payment/ord_1", version, "key:b",
-        order_id="ord_1", refund_id=refund_id,
-    )  # fmt: skip
+    asked = asked_back(refund_id, amount_minor, second=second, version=version)
     given = refunded(f"e{second + 1}", "ord_1", version + 1, refund_id, amount_minor)
     return told(plus(evidence, asked), given)
 
