@@ -14,6 +14,7 @@ from inventory.decider import reservation, stock
 from inventory.decider.commands import Considered, Expire
 from inventory.decider.holding import Allocated, State
 from notification import reactor as notification_reactor
+from notification.decider import Tell
 from waybill_events import inventory
 from waybill_events.capture import OrderEvent
 from waybill_events.envelope import Recorded
@@ -144,6 +145,24 @@ def message_for_every_delivery() -> Iterator[Edit]:
 
     real = notification_reactor.react
     yield Edit(notification_reactor, "react", react)
+
+
+@bug("I12")
+def message_decided_twice() -> Iterator[Edit]:
+    """Every message is due once more, under an id and a key of its own: nothing finds the other."""
+
+    def react(recorded: Recorded, event: Event, channels: object) -> object:
+        told = real(recorded, event, channels)  # type: ignore[arg-type]
+        return [(key + more, _named(tell, more)) for key, tell in told for more in ("", "-b")]
+
+    real = notification_reactor.react
+    yield Edit(notification_reactor, "react", react)
+
+
+def _named(tell: Tell, more: str) -> Tell:
+    decision = tell.decision
+    anew = {"message_id": decision.message_id + more, "dedupe_key": decision.dedupe_key + more}
+    return replace(tell, decision=decision.model_copy(update=anew))
 
 
 @bug("I14")

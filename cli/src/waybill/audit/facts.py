@@ -67,14 +67,17 @@ KEPT: Mapping[str, Sequence[str]] = {
     "fulfillment.label_requested": ("order_id", "shipment_id"),
     "fulfillment.shipment_dispatched": (*_PARCEL, "lines"),
     "fulfillment.shipment_delivered": _PARCEL,
-    "notification.notification_decided": (*_MESSAGE, "dedupe_key", "source_event_id"),
+    "notification.notification_decided": (
+        *(*_MESSAGE, "dedupe_key", "source_event_id"),
+        *("channel", "recipient_ref"),
+    ),
     "notification.notification_sent": _MESSAGE,
     "notification.notification_failed": _MESSAGE,
     "notification.notification_suppressed": _MESSAGE,
 }
 """What each type, named without its version, must say for its guarantees to be judged."""
 
-ASIDE = ("recipient_ref", "channel")
+ASIDE = ("recipient_ref",)
 """What is kept as well where it is said."""
 
 

@@ -247,6 +247,32 @@ def a_message_ended_twice() -> Evidence:
     return story.plus(CLEAN, story.sent("e30", "ord_2", 3, "e15"))
 
 
+@lie("I12", "e15 is told by email as msg_e15, msg_e15-b")
+def a_customer_was_told_twice_under_two_names() -> Evidence:
+    named = {"message_id": "msg_e15-b", "order_id": "ord_2"}
+    more = {"dedupe_key": "msg_e15-b/email", "source_event_id": "e15", "channel": "email"}
+    stream = "notification/ord_2"
+    again = [
+        story.event(
+            "e30", "notification.notification_decided.v1", stream, 3, "e15",
+            **named, **more, recipient_ref="rcp_2",
+        ),
+        story.event("e31", "notification.notification_sent.v1", stream, 4, "send", **named),
+    ]  # fmt: skip
+    mail = [*(CLEAN.mail or ()), {"seq": 5, "message_id": "<msg_e15-b@shop>"}]
+    return replace(story.plus(CLEAN, *again), mail=mail)
+
+
+@lie("I12", "msg_e15 is for ord_1 and tells of e15, of ord_2")
+def another_orders_customer_was_told() -> Evidence:
+    return story.changed(CLEAN, "e27", order_id="ord_1", recipient_ref="rcp_1")
+
+
+@lie("I12", "msg_e15 of ord_2 is for rcp_1, not rcp_2")
+def an_orders_message_goes_to_another() -> Evidence:
+    return story.changed(CLEAN, "e27", recipient_ref="rcp_1")
+
+
 # --- I13 ----------------------------------------------------------------------------------
 
 

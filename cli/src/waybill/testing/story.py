@@ -83,6 +83,8 @@ def decided(id_: str, order: str, version: int, source: str) -> Recorded:
         order_id=order,
         dedupe_key=f"{message}/email",
         source_event_id=source,
+        channel="email",
+        recipient_ref=f"rcp_{order.removeprefix('ord_')}",
     )
 
 
