@@ -124,7 +124,8 @@ async def _sell(running: system.System, ledger: Ledger) -> None:
         placed = answers[0].json()
         token = placed["tracking"]["token"]
         for answer in answers:
-            ledger.posted(key, answer.status_code, placed["id"], answer.content, token=token)
+            asked = answer.request.content
+            ledger.posted(key, asked, answer.status_code, placed["id"], answer.content, token=token)
         await asyncio.sleep(30)
         async with running.client("tracking") as http:
             seen = (await http.get(f"/v1/track/{token}")).json()

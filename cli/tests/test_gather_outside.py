@@ -110,15 +110,19 @@ def test_logs_that_say_nothing_are_not_had(tmp_path: Path) -> None:
 
 def test_a_ledger_keeps_tokens_where_it_is_told_them(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "shop.jsonl")
-    ledger.posted("k1", 201, "ord_1", b"{}", token="t1")
-    ledger.posted("k2", 0, "", b"")
+    ledger.posted("k1", b"{}", 201, "ord_1", b"{}", token="t1")
+    ledger.posted("k2", b"{}", 0, "", b"")
+    ledger.posted("k2", b"{}", 409, "", b'{"type": "urn:waybill:problem:external-ref-taken"}')
     ledger.polled("ord_1", 3)
     ledger.close()
-    first, second, look = read(tmp_path)
+    first, second, third, look = read(tmp_path)
     assert isinstance(first, Posted)
     assert isinstance(second, Posted)
+    assert isinstance(third, Posted)
     assert isinstance(look, Polled)
     assert (first.token, second.token, look.token) == ("t1", "", "")
+    assert (first.problem, second.problem, third.problem) == ("", "", "external-ref-taken")
+    assert first.asked_sha256 == second.asked_sha256 == third.asked_sha256 != ""
     assert tracks.tokens([first, second, look]) == {"ord_1": "t1"}
 
 

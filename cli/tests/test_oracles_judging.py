@@ -10,7 +10,7 @@ import pytest
 from waybill.audit import log, oracles, report
 from waybill.audit.evidence import Evidence, Finding, LogLine, OnBus, Taken
 from waybill.failure import FAILED, OK, UNCHECKED
-from waybill.ledger import Polled
+from waybill.ledger import Polled, Posted
 from waybill.testing import lies, lies_money, story
 from waybill_events.catalogue import SUBSCRIPTIONS
 
@@ -101,6 +101,26 @@ def test_a_parcel_that_nobody_pays_for_waits_for_people_and_is_no_theft() -> Non
 def test_a_refund_on_its_way_is_missed_only_once_all_is_quiet() -> None:
     asked = story.plus(CLEAN, story.asked_back("rfn_1", 200))
     assert violated(replace(asked, require_settled=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "asked"),
+    [
+        (409, "request-in-flight", "of k1"),
+        (429, "too-many-requests", "of k1"),
+        (503, "contended", "of k1"),
+        (401, "unauthorized", "of k1"),
+        (422, "idempotency-key-reused", "of another"),
+        (409, "external-ref-taken", ""),
+    ],
+)
+def test_what_is_no_final_answer_to_the_same_request_is_no_other_answer(
+    status: int, problem: str, asked: str
+) -> None:
+    """Asked again it may be answered; and another body, or one nobody wrote down, is another."""
+    told = {"order_id": "", "body_sha256": "words", "problem": problem, "asked_sha256": asked}
+    refusal = Posted(key="k1", status=status, **told)
+    assert violated(replace(CLEAN, clients=[*CLEAN.clients, refusal])) == []
 
 
 def test_a_mail_that_came_twice_is_noted_and_breaks_nothing() -> None:

@@ -5,7 +5,6 @@ can be sent again afterwards: the same key must get the same answer.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import httpx
 
 from crash_system import SHORT_ORDERS, System, as_json, until
-from waybill.ledger import Polled, Posted
+from waybill.ledger import Polled, Posted, posted
 from waybill_events.identity import suffix
 
 Json = dict[str, Any]
@@ -76,12 +75,13 @@ class Shop:
             if answer is None or answer.status_code >= 500 or answer.status_code in EARLY:
                 await asyncio.sleep(AGAIN_S)
                 return None
+            sent = Sent(service, method, path, body, key, answer.status_code, answer.content)
             if answer.status_code == 409:
+                self._note_post(sent, answer)
                 await self._check_open()
                 await asyncio.sleep(AGAIN_S)
                 return None
             assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
-            sent = Sent(service, method, path, body, key, answer.status_code, answer.content)
             self.sent.append(sent)
             return dict(answer.json())
 
@@ -112,7 +112,7 @@ class Shop:
                 return answer
 
             answer = await until(f"{sent.path} again", once, PATIENCE_S)
-            self._note_post(sent.path, sent.key, answer)
+            self._note_post(sent, answer)
             if (answer.status_code, answer.content) != (sent.status, sent.answer):
                 told.append(f"I15 {sent.method} {sent.path} with key {sent.key} answers otherwise")
         return told
@@ -169,28 +169,18 @@ class Shop:
         }
         answer = await self.ask(at, "POST", path, body, step=step)
         self.orders.append(str(answer["id"]))
-        last = self.sent[-1]
-        digest = hashlib.sha256(last.answer).hexdigest()
+        last, token = self.sent[-1], str(answer["tracking"]["token"])
+        asked = as_json(body)
         self.clients.append(
-            Posted(
-                key=last.key,
-                status=last.status,
-                order_id=self.order,
-                body_sha256=digest,
-                token=str(answer["tracking"]["token"]),
-            )
+            posted(last.key, asked, last.status, self.order, last.answer, token=token)
         )
         return self.order
 
-    def _note_post(self, path: str, key: str, answer: httpx.Response) -> None:
-        if path == "/v1/orders":
+    def _note_post(self, sent: Sent, answer: httpx.Response) -> None:
+        if sent.path == "/v1/orders":
+            order_id, asked = str(answer.json().get("id", "")), as_json(sent.body)
             self.clients.append(
-                Posted(
-                    key=key,
-                    status=answer.status_code,
-                    order_id=str(answer.json().get("id", "")),
-                    body_sha256=hashlib.sha256(answer.content).hexdigest(),
-                )
+                posted(sent.key, asked, answer.status_code, order_id, answer.content)
             )
 
     def part(self, prefix: str) -> str:

@@ -111,11 +111,12 @@ class Shopper:
                 f"{url or self.url('capture')}/v1/orders", content=content, headers=headers
             )
         except httpx.TransportError:
-            self._ledger.posted(key, 0, "", b"")
+            self._ledger.posted(key, content, 0, "", b"")
             raise
         told = answer.json() if answer.is_success else {}
         self._ledger.posted(
             key,
+            content,
             answer.status_code,
             told.get("id", ""),
             answer.content,

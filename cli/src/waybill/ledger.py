@@ -6,17 +6,23 @@ answer that never came is written as unknown, never as a failure (Jepsen's `info
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["post", "poll"]
+FIRST_REFUSAL = 400
+"""Of the status codes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """One try to place an order, and the digest of the answer. `status` 0: no answer came."""
+    """One try to place an order, and the digest of the answer. `status` 0: no answer came.
+
+    Where the client wrote it down: `asked_sha256`, of the body that it posted, tells one request
+    from another under the same key; `problem` is the kind of a refusal.
+    """
 
     key: str
     status: int
@@ -24,6 +30,31 @@ class Posted:
     body_sha256: str
     token: str = ""
     """The tracking token in the answer, where the client wrote it down."""
+    asked_sha256: str = ""
+    problem: str = ""
+
+
+def posted(
+    key: str, asked: bytes, status: int, order_id: str, answer: bytes, *, token: str = ""
+) -> Posted:
+    """One try with this body, and the bytes of its answer: empty where none came."""
+    return Posted(
+        key=key,
+        status=status,
+        order_id=order_id,
+        body_sha256=hashlib.sha256(answer).hexdigest(),
+        token=token,
+        asked_sha256=hashlib.sha256(asked).hexdigest(),
+        problem=_problem(answer) if status >= FIRST_REFUSAL else "",
+    )
+
+
+def _problem(answer: bytes) -> str:
+    """The last part of a problem's type; nothing of what is no problem of ours."""
+    try:
+        return str(json.loads(answer)["type"]).rpartition(":")[2]
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +75,25 @@ class Ledger:
         self._file = path.open("a", encoding="utf-8")
 
     def posted(
-        self, key: str, status: int, order_id: str, answer: bytes, *, token: str = ""
+        self,
+        key: str,
+        asked: bytes,
+        status: int,
+        order_id: str,
+        answer: bytes,
+        *,
+        token: str = "",
     ) -> None:
-        """One try, with the bytes of the answer: empty where none came. `token` opens the view."""
-        digest = hashlib.sha256(answer).hexdigest()
+        """One try with this body, and the bytes of its answer. `token` opens the view."""
+        one = posted(key, asked, status, order_id, answer, token=token)
         line = {"kind": "post", "key": key, "status": status, "order_id": order_id}
-        self._write({**line, "sha256": digest, **_token(token)})
+        told = {"token": token, "asked_sha256": one.asked_sha256, "problem": one.problem}
+        self._write({**line, "sha256": one.body_sha256, **_said(told)})
 
     def polled(self, order_id: str, version: int, *, token: str = "") -> None:
-        self._write({"kind": "poll", "order_id": order_id, "version": version, **_token(token)})
+        self._write(
+            {"kind": "poll", "order_id": order_id, "version": version, **_said({"token": token})}
+        )
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
@@ -62,8 +103,8 @@ class Ledger:
         self._file.close()
 
 
-def _token(token: str) -> dict[str, Any]:
-    return {"token": token} if token else {}
+def _said(told: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in told.items() if value}
 
 
 def read(folder: Path) -> Iterator[Posted | Polled]:
@@ -81,6 +122,8 @@ def read(folder: Path) -> Iterator[Posted | Polled]:
                     order_id=line["order_id"],
                     body_sha256=line["sha256"],
                     token=line.get("token", ""),
+                    asked_sha256=line.get("asked_sha256", ""),
+                    problem=line.get("problem", ""),
                 )
             else:
                 yield Polled(

@@ -94,13 +94,14 @@ class Shop:
         self._ledger.polled(order_id, view["version"], token=token)
         return view
 
-    def _note(self, key: str, response: httpx.Response) -> None:
+    def _note(self, key: str, body: bytes, response: httpx.Response) -> None:
         """Write down how a try to place an order was answered."""
         order_id, token = "", ""
         if response.is_success:
             placed = response.json()
             order_id, token = placed["id"], placed["tracking"]["token"]
-        self._ledger.posted(key, response.status_code, order_id, response.content, token=token)
+        answer = response.content
+        self._ledger.posted(key, body, response.status_code, order_id, answer, token=token)
 
     def _headers(self, role: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._values[role]}", "Content-Type": "application/json"}
@@ -130,10 +131,10 @@ class Shop:
             except httpx.HTTPError as error:
                 why = str(error) or type(error).__name__
                 if is_order:
-                    self._ledger.posted(key, 0, "", b"")
+                    self._ledger.posted(key, body, 0, "", b"")
             else:
                 if is_order:
-                    self._note(key, response)
+                    self._note(key, body, response)
                 if not _may_pass(response):
                     return response
                 why = f"{response.status_code} {response.text[:300]}"

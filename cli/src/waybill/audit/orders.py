@@ -8,6 +8,7 @@ from waybill.audit import goods
 from waybill.audit.evidence import Evidence, Finding
 from waybill.audit.facts import Fact
 from waybill.ledger import Posted
+from waybill_runtime.http.idempotency import command_id
 
 ENDS: Mapping[str, str] = {
     "capture.order_completed": "completed",
@@ -17,6 +18,7 @@ ENDS: Mapping[str, str] = {
 }
 """By kind of event: a type without its version."""
 STUCK = timedelta(seconds=60)
+IN_FLIGHT = "request-in-flight"
 
 
 def ends(evidence: Evidence) -> Mapping[str, str]:
@@ -244,25 +246,91 @@ def _nothing_is_kept_back(evidence: Evidence, finding: Finding, ended: Mapping[s
 
 
 def i15_the_same_answer(evidence: Evidence) -> Finding:
+    """Every final answer to the same body under one key.
+
+    Refusals are not stored, and their words may differ: of them the status and the kind count,
+    where the ledger says what was asked. Another body under the same key is refused by design.
+    """
     finding = Finding(
         "I15",
         "the same idempotency key gives byte for byte the same answer",
         must_see=("keys answered more than once",),
     )
-    answers: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
-    for order_id, posts in acknowledged(evidence).items():
-        for posted in posts:
-            finding.looked("answers")
-            answers[posted.key].append((posted.status, order_id, posted.body_sha256))
-    finding.looked("keys", len(answers))
-    finding.looked("keys answered more than once", sum(len(one) > 1 for one in answers.values()))
-    if not answers:
+    successes: dict[str, list[Answer]] = defaultdict(list)
+    refusals: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+    asked: dict[str, set[str]] = defaultdict(set)
+    for one in evidence.clients:
+        if not isinstance(one, Posted):
+            continue
+        asked[one.key] |= {one.asked_sha256} - {""}
+        if 200 <= one.status < 300:
+            successes[one.key].append((one.status, one.order_id, one.body_sha256))
+        elif one.asked_sha256 and _is_final_refusal(one):
+            refusals[one.key, one.asked_sha256].append((one.status, one.problem, ""))
+    finding.looked("answers", sum(map(len, successes.values())))
+    finding.looked("refusals", sum(map(len, refusals.values())))
+    finding.looked("keys", len(successes))
+    finding.looked("keys answered more than once", sum(len(one) > 1 for one in successes.values()))
+    if not successes:
         finding.notes.append("no client kept a ledger of the answers it got")
-    for key, found in answers.items():
+    for key, found in successes.items():
         if (count := len(set(found))) > 1:
             finding.violations.append(
                 finding.says(
                     "answered-differently", f"key {key} got {count} different answers", key
                 )
             )
+    _refused_for_good(evidence, finding, refusals, asked)
     return finding
+
+
+Answer = tuple[int, str, str]
+"""Status; the order, or the kind of the problem; the digest of the body, of a success alone."""
+OF_WHO_ASKS = (401, 403)
+OF_THE_CONNECTION = (408, 429)
+
+
+def _is_final_refusal(one: Posted) -> bool:
+    """Whether asking again would not change it, and it is of the request and not of who asks."""
+    passes = (*OF_WHO_ASKS, *OF_THE_CONNECTION)
+    return 400 <= one.status < 500 and one.status not in passes and one.problem != IN_FLIGHT
+
+
+def _refused_for_good(
+    evidence: Evidence,
+    finding: Finding,
+    refusals: Mapping[tuple[str, str], Sequence[Answer]],
+    asked: Mapping[str, set[str]],
+) -> None:
+    """A request that was refused made no order: not by the clients' word, and not by the log's.
+
+    Of a key that was used for several bodies the log does not say which of them was taken.
+    """
+    made = {
+        fact.recorded.causation_id: fact.data["order_id"]
+        for fact in evidence.of("capture.order_placed")
+    }
+    told = {
+        (one.key, one.asked_sha256): one.order_id
+        for posts in acknowledged(evidence).values()
+        for one in posts
+    }
+    for (key, body), found in refusals.items():
+        of_log = made.get(command_id(key)) if len(asked[key]) == 1 else None
+        order_id = told.get((key, body)) or of_log
+        said = sorted({f"{status} {problem}".strip() for status, problem, _ in found})
+        if order_id is not None:
+            finding.violations.append(
+                finding.says(
+                    "refused-all-the-same",
+                    f"key {key} made {order_id} and was refused with {', '.join(said)}",
+                    key,
+                    order_id,
+                )
+            )
+        elif len(said) > 1:
+            finding.violations.append(
+                finding.says(
+                    "refused-differently", f"key {key} was refused with {', '.join(said)}", key
+                )
+            )

@@ -184,7 +184,7 @@ class Load:
             async with asyncio.timeout(ABORT_S):
                 await self._shop.place(wanted.key, wanted.body)
         except TimeoutError:
-            self._ledger.posted(wanted.key, 0, "", b"")
+            self._ledger.posted(wanted.key, wanted.body, 0, "", b"")
 
     async def _cancel(self, key: str, placed: Placed, after_s: float) -> None:
         await self._pause(after_s)

@@ -1,13 +1,14 @@
 """A storefront and its customers: they post until answered, post again, cancel and look."""
 
 import asyncio
+import json
 import random
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
 from fulfillment.adapters.carrier_memory import UNDELIVERABLE as UNDELIVERABLE_TO
-from waybill.ledger import Polled, Posted
+from waybill.ledger import Polled, Posted, posted
 from waybill.simulation.calls import Caller
 from waybill.simulation.faults import Fault
 from waybill.simulation.system import System
@@ -204,21 +205,20 @@ class Storefront:
         Raises:
             ValueError: it was answered with a refusal that no good client can get.
         """
+        asked = json.dumps(body).encode()
         while True:
             answer = await self._calls.send(
                 "capture", "POST", "/v1/orders", body, **{"Idempotency-Key": key}
             )
-            if answer is None:
-                self.seen.append(Posted(key=key, status=0, order_id="", body_sha256=""))
-            elif answer.status_code == 201:
-                told = answer.json()
-                self._tokens[told["id"]] = told["tracking"]["token"]
-                self.seen.append(
-                    Posted(key=key, status=201, order_id=told["id"], body_sha256=answer.text)
-                )
-                return str(told["id"])
-            elif answer.status_code not in (409, 503) or "external-ref-taken" in answer.text:
-                raise ValueError(f"{key} was answered {answer.status_code} {answer.text}")
+            status, said = (0, b"") if answer is None else (answer.status_code, answer.content)
+            told = {} if answer is None or status != 201 else answer.json()
+            order_id = str(told.get("id", ""))
+            self.seen.append(posted(key, asked, status, order_id, said))
+            if order_id:
+                self._tokens[order_id] = told["tracking"]["token"]
+                return order_id
+            if status not in (0, 409, 503) or b"external-ref-taken" in said:
+                raise ValueError(f"{key} was answered {status} {said.decode()}")
             await asyncio.sleep(0.3)
 
     async def _cancel(self, key: str, order_id: str) -> None:

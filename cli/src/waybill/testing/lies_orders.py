@@ -6,6 +6,7 @@ from waybill.audit.evidence import Evidence
 from waybill.ledger import Posted
 from waybill.testing import story
 from waybill.testing.lies import CLEAN, data_of, gateway, lie, without
+from waybill_runtime.http.idempotency import command_id
 
 # --- I1 -----------------------------------------------------------------------------------
 
@@ -45,7 +46,7 @@ def an_order_ended_that_was_never_placed() -> Evidence:
 # --- I2 -----------------------------------------------------------------------------------
 
 
-@lie("I2", "key:k1: ord_1, ord_3")
+@lie("I2", f"{command_id('k1')}: ord_1, ord_3")
 def one_key_made_two_orders() -> Evidence:
     end = story.event(
         "e31", "capture.order_cancelled.v1", "order/ord_3", 2, "key:d", order_id="ord_3"
@@ -213,6 +214,44 @@ def the_same_key_got_another_status() -> Evidence:
 @lie("I15", "key k1 got 2 different answers", "I2")
 def the_same_key_got_another_order() -> Evidence:
     return _answered(order_id="ord_2")
+
+
+def _refused(key: str, status: int, problem: str, **otherwise: str) -> Evidence:
+    """One more answer to a key, to the same body unless said otherwise."""
+    told = {"order_id": "", "body_sha256": "words", "asked_sha256": f"of {key}", **otherwise}
+    refusal = Posted(key=key, status=status, problem=problem, **told)
+    return replace(CLEAN, clients=[*CLEAN.clients, refusal])
+
+
+@lie("I15", "key k1 made ord_1 and was refused with 409 external-ref-taken")
+def the_same_key_was_refused_afterwards() -> Evidence:
+    return _refused("k1", 409, "external-ref-taken")
+
+
+@lie("I15", "key k2 made ord_2 and was refused with 404 not-found")
+def the_same_key_is_known_no_more() -> Evidence:
+    """Who was answered with an order posted another body under it as well: that is none of it."""
+    found = _refused("k2", 404, "not-found")
+    other = replace(found.clients[-1], status=422, asked_sha256="of another")
+    return replace(found, clients=[*found.clients, other])
+
+
+@lie("I15", "key k2 made ord_2 and was refused with 409 external-ref-taken")
+def an_order_was_made_whose_client_was_refused() -> Evidence:
+    """No other answer came: the log alone knows that the refused request made an order."""
+    found = _refused("k2", 409, "external-ref-taken")
+    lost = [
+        replace(one, status=0, order_id="") if isinstance(one, Posted) and one.key == "k2" else one
+        for one in found.clients[:-1]
+    ]
+    return replace(found, clients=[*lost, found.clients[-1]])
+
+
+@lie("I15", "key k9 was refused with 409 external-ref-taken, 422 invalid-request")
+def the_same_key_was_refused_for_two_reasons() -> Evidence:
+    found = _refused("k9", 409, "external-ref-taken")
+    again = _refused("k9", 422, "invalid-request").clients[-1]
+    return replace(found, clients=[*found.clients, again])
 
 
 # --- what is no event of ours -------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 from waybill.audit.evidence import Compared, Evidence, LogLine, OnBus, Taken
 from waybill.ledger import Polled, Posted
 from waybill_events.envelope import Recorded
+from waybill_runtime.http.idempotency import command_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TOKEN = "trk_1"  # noqa: S105 - a story's
@@ -61,7 +62,7 @@ def placed(id_: str, order_id: str, key: str) -> Recorded:
         "capture.order_placed.v1",
         f"order/{order_id}",
         1,
-        f"key:{key}",
+        command_id(key),
         order_id=order_id,
         lines=[{"line_id": "ln_1", "sku": "A", "quantity": 1, "unit_price_minor": 500}],
         shipping={"option": "standard", "price_minor": 100},
@@ -225,6 +226,13 @@ def on_bus(events: list[Recorded]) -> list[OnBus]:
     return [OnBus(0, offset, event) for offset, event in enumerate(ordered)]
 
 
+def _answered(key: str, *, order_id: str, body_sha256: str) -> Posted:
+    """An order as its client was told of it; the same is asked under one key each time."""
+    return Posted(
+        key=key, status=201, order_id=order_id, body_sha256=body_sha256, asked_sha256=f"of {key}"
+    )
+
+
 def clean() -> Evidence:
     """Everything holds, ten minutes after the last event, with nothing open."""
     events = _stock() + _delivered() + _cancelled()
@@ -254,9 +262,9 @@ def clean() -> Evidence:
         recipients={"rcp_1", "rcp_2"},
         logs=[LogLine("capture.log:1", '{"event": "started", "port": 8000}')],
         clients=[
-            Posted(key="k1", status=201, order_id="ord_1", body_sha256="b1"),
-            Posted(key="k1", status=201, order_id="ord_1", body_sha256="b1"),
-            Posted(key="k2", status=201, order_id="ord_2", body_sha256="b2"),
+            _answered("k1", order_id="ord_1", body_sha256="b1"),
+            _answered("k1", order_id="ord_1", body_sha256="b1"),
+            _answered("k2", order_id="ord_2", body_sha256="b2"),
             Polled(order_id="ord_1", version=3, client="a", token=TOKEN),
             Polled(order_id="ord_1", version=7, client="a"),
             Polled(order_id="ord_1", version=5, client="b"),
