@@ -11,8 +11,10 @@ import pytest
 from waybill import home as homes
 from waybill.audit import gather, outside, quiet, tracks
 from waybill.ledger import Ledger, Polled, Posted, read
+from waybill.shop import Shop
 from waybill.testing import story
 from waybill_events import fulfillment
+from waybill_runtime.clock import SystemClock
 from waybill_runtime.jobs import LEASE_S
 from waybill_runtime.stored import ClaimedJob, Job, StreamWrite
 from waybill_runtime.testing.world import EPOCH, World, recorded, simulate
@@ -124,6 +126,22 @@ def test_a_ledger_keeps_tokens_where_it_is_told_them(tmp_path: Path) -> None:
     assert (first.problem, second.problem, third.problem) == ("", "", "external-ref-taken")
     assert first.asked_sha256 == second.asked_sha256 == third.asked_sha256 != ""
     assert tracks.tokens([first, second, look]) == {"ord_1": "t1"}
+
+
+async def test_a_customer_notes_a_view_that_is_gone_and_not_one_that_is_yet_to_come(
+    tmp_path: Path,
+) -> None:
+    shown = iter([404, 200, 404])
+
+    def track(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(next(shown), json={"version": 7})
+
+    ledger = Ledger(tmp_path / "shop.jsonl")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(track)) as http:
+        shop = Shop(http, {"TRACKING_URL": "http://t"}, ledger, SystemClock())
+        assert [await shop.track("ord_1", "t1") for _ in range(3)] == [None, {"version": 7}, None]
+    ledger.close()
+    assert [one.version for one in read(tmp_path) if isinstance(one, Polled)] == [7, 0]
 
 
 def test_a_system_is_quiet_once_nothing_is_due_and_says_what_still_is() -> None:

@@ -135,6 +135,12 @@ def test_two_clients_that_look_at_different_times_are_no_view_that_goes_back() -
     assert violated(replace(CLEAN, clients=[*CLEAN.clients, later])) == []
 
 
+def test_a_link_that_opens_nothing_yet_is_no_view_that_went_back() -> None:
+    early = Polled(order_id="ord_2", version=0, client="c")
+    found = judged(replace(CLEAN, clients=[*CLEAN.clients, early]))["I13"]
+    assert (found.verdict, found.looked_at["looks by clients"]) == ("holds", 3)
+
+
 def test_stock_that_moved_after_the_log_was_read_is_noted_not_compared() -> None:
     newer = {"A": {"locations": [{**story.levels(9, 9, 0)[0], "version": 7}]}}
     found = judged(replace(CLEAN, stock=newer))["I3"]

@@ -284,6 +284,8 @@ class Shopper:
         answer = await self.http.get(f"{self.url('tracking')}/v1/track/{order.token}")
         if answer.status_code == 200:
             self._ledger.polled(order.id, answer.json()["version"], token=order.token)
+        elif answer.status_code == 404:
+            self._ledger.polled(order.id, 0, token=order.token)
         return answer
 
     async def timeline(self, order: Placed) -> list[Json]:

@@ -59,7 +59,10 @@ def _problem(answer: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polled:
-    """One look at the tracking view of an order; each `client`'s in the order of looking."""
+    """One look at the tracking view of an order; each `client`'s in the order of looking.
+
+    `version` 0: the link opened nothing. Before a view is first shown that is as it should be.
+    """
 
     order_id: str
     version: int

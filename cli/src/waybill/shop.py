@@ -44,6 +44,7 @@ class Shop:
         self._values = values
         self._ledger = ledger
         self._clock = clock
+        self._tracked: set[str] = set()
         self.counts = Counts()
 
     async def place(self, key: str, body: bytes) -> httpx.Response:
@@ -85,12 +86,19 @@ class Shop:
         return _json(await self._ask("GET", url, self._headers("OPERATOR_KEY")))
 
     async def track(self, order_id: str, token: str) -> Json | None:
-        """What the customer sees, noted in the ledger; None while tracking has not heard of it."""
+        """What the customer sees, noted in the ledger; None while tracking has not heard of it.
+
+        One that was there before this look began, and is gone, is noted as version 0.
+        """
         url = f"{self._values['TRACKING_URL']}/v1/track/{token}"
+        was_there = order_id in self._tracked
         response = await self._ask("GET", url, {})
         if response.status_code == httpx.codes.NOT_FOUND:
+            if was_there:
+                self._ledger.polled(order_id, 0, token=token)
             return None
         view = _json(response)
+        self._tracked.add(order_id)
         self._ledger.polled(order_id, view["version"], token=token)
         return view
 

@@ -7,12 +7,15 @@ from typing import Any
 import structlog
 
 from bugs.planting import Edit, bug
+from tracking.bodies import TrackView
+from tracking.service import Tracking
 from waybill_events.envelope import Recorded, from_message
 from waybill_events.event import Event
 from waybill_runtime import intake, projector
 from waybill_runtime.adapters.memory.documents import MemoryDocuments
 from waybill_runtime.bus import Delivery
 from waybill_runtime.consumer import Incoming
+from waybill_runtime.http.problem import not_found
 from waybill_runtime.intake import Apply
 from waybill_runtime.projector import AnyView
 from waybill_runtime.rebuild import Rebuild, _Round
@@ -161,6 +164,20 @@ def view_takes_its_version_from_the_event() -> Iterator[Edit]:
 
     yield Edit(projector, "project", project)
     yield Edit(MemoryDocuments, "put", put)
+
+
+@bug("I13", situation="watching customers")
+def view_hidden_while_confirmed() -> Iterator[Edit]:
+    """A customer's link opens nothing from the confirmation to the end: there is news to come."""
+
+    async def track(self: Tracking, tenant: str, order_id: str) -> TrackView:
+        view = await real(self, tenant, order_id)
+        if view.order.status == "confirmed":
+            raise not_found(f"order {order_id}")
+        return view
+
+    real = Tracking.track
+    yield Edit(Tracking, "track", track)
 
 
 async def _after(

@@ -34,7 +34,7 @@ def i8_views_equal_their_rebuild(evidence: Evidence) -> Finding:
 def i13_views_never_go_back(evidence: Evidence) -> Finding:
     """What customers saw, and what they are shown now: through the API where their token is known.
 
-    Only within one client is the order of looking known.
+    Only within one client is the order of looking known. A view that is gone went back to 0.
     """
     finding = Finding(
         "I13",
@@ -49,7 +49,7 @@ def i13_views_never_go_back(evidence: Evidence) -> Finding:
     by_client: dict[tuple[str, str], int] = {}
     for polled in evidence.clients:
         if isinstance(polled, Polled):
-            finding.looked("looks by clients")
+            finding.looked("looks by clients", int(polled.version > 0))
             before = by_client.get((polled.client, polled.order_id), 0)
             if polled.version < before:
                 finding.violations.append(

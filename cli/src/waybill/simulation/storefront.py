@@ -123,6 +123,7 @@ class Storefront:
         self._count = 0
         self._answers: dict[str, dict[str, object]] = {}
         self._tokens: dict[str, str] = {}
+        self._tracked: set[str] = set()
         self.seen: list[Posted | Polled] = []
 
     @property
@@ -149,11 +150,13 @@ class Storefront:
             await self._post(key, self._answers[key])
 
     async def look(self, order_id: str) -> None:
-        """A customer's look at the tracking page."""
-        token = self._tokens[order_id]
+        """A customer's look at the tracking page; one that is there no more shows version 0."""
+        token, was_there = self._tokens[order_id], order_id in self._tracked
         answer = await self._calls.send("tracking", "GET", f"/v1/track/{token}")
-        if answer is not None and answer.status_code == 200:
-            version = answer.json()["version"]
+        status = 0 if answer is None else answer.status_code
+        if answer is not None and (status == 200 or (status == 404 and was_there)):
+            version = answer.json()["version"] if status == 200 else 0
+            self._tracked |= {order_id} if status == 200 else set()
             self.seen.append(
                 Polled(order_id=order_id, version=version, client="customers", token=token)
             )

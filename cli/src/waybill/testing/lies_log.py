@@ -282,6 +282,14 @@ def a_view_went_back() -> Evidence:
     return replace(CLEAN, clients=[*CLEAN.clients, back])
 
 
+@lie("I13", "ord_1 went from 7 to 0")
+def a_view_that_was_seen_is_gone() -> Evidence:
+    """And comes back: nothing that is looked at afterwards tells of it."""
+    gone = Polled(order_id="ord_1", version=0, client="a")
+    back = Polled(order_id="ord_1", version=7, client="a")
+    return replace(CLEAN, clients=[*CLEAN.clients, gone, back])
+
+
 @lie("I13", "ord_1 shows 6, a client saw 7")
 def a_view_stands_before_what_was_seen() -> Evidence:
     return replace(CLEAN, tracked={"ord_1": 6, "ord_2": 3})
