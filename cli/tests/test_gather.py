@@ -34,6 +34,7 @@ BODY: Mapping[str, Any] = {
     "shipping_address": {
         "name": "Ada Buyer",
         "line1": "1 High Street",
+        "line2": "Flat Seven",
         "city": "London",
         "postal_code": "N1 9GU",
         "country_code": "GB",
@@ -256,6 +257,10 @@ def the_customers_view_was_set_back(subject: Audited) -> None:
         documents[at] = replace(documents[at], version=1)
 
 
+def a_flat_was_logged(subject: Audited) -> None:
+    subject.home.log("capture").write_text('{"event": "refused", "line2": "FLAT SEVEN"}\n')
+
+
 TAMPERED: Mapping[Callable[[Audited], None], tuple[set[str], str]] = {
     an_event_was_changed_in_its_store: ({"I9"}, "in occurred_at, actor"),
     an_event_was_taken_out_of_its_store: ({"I4", "I10"}, "is on the bus and in no store"),
@@ -269,6 +274,7 @@ TAMPERED: Mapping[Callable[[Audited], None], tuple[set[str], str]] = {
     somebody_wrote_a_mail_by_hand: ({"I12"}, "(<msg_by-hand@waybill>) was decided by nobody"),
     a_label_was_bought_by_hand: ({"I6"}, "a label for shp_by-hand, which is in no log"),
     the_customers_view_was_set_back: ({"I13"}, "a client saw"),
+    a_flat_was_logged: ({"I14"}, "capture.log:1 holds personal data"),
 }
 
 

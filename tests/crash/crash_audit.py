@@ -35,7 +35,7 @@ from waybill_runtime.rebuild import Rebuild
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
-PERSONAL = ("A. Buyer", "1 High Street", "buyer@example.com", "+442079460000")
+PERSONAL = ("A. Buyer", "1 High Street", "N1 9GU", "buyer@example.com", "+442079460000")
 PAGE = 1000
 
 _EVENTS = """

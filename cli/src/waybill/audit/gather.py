@@ -16,7 +16,7 @@ from typing import TypeVar
 import httpx
 
 from waybill import ledger, rebuilding, registry
-from waybill.audit import consumers, facts, outside, quiet, tracks, wire
+from waybill.audit import consumers, facts, outside, privacy, quiet, tracks, wire
 from waybill.audit.evidence import Compared, Evidence, OnBus, Taken
 from waybill.audit.facts import Json
 from waybill.failure import Failure
@@ -36,7 +36,6 @@ Tell = Callable[[str], None]
 READ_ORDER = ("tracking", "notification", "fulfillment", "payment", "inventory", "capture")
 RECIPIENTS = "recipients"
 CUSTOMER = "customer"
-PERSONAL = ("name", "email", "phone", "line1")
 PAGE = 1_000
 PATIENCE_S = 15.0
 """How long relays and consumers may take to come to where the stores and the bus were."""
@@ -223,13 +222,12 @@ class _Gathering:
         return shown
 
     async def _with_vault(self, evidence: Evidence) -> Evidence:
-        """References of the recipient vault, and every value in it that must be nowhere else."""
+        """References of the recipient vault, and the values in it that must be nowhere else."""
         personal: set[str] = set()
         there: set[str] = set()
         async for reference, _, body in _documents(self._on["capture"], RECIPIENTS):
-            person = json.loads(body)
             there.add(reference)
-            personal |= {str(person[name]) for name in PERSONAL if person.get(name)}
+            personal.update(privacy.values_of(json.loads(body)))
         wanted = {
             fact.data["recipient_ref"]
             for fact in evidence.of("capture.order_placed")

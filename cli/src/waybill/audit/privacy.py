@@ -1,18 +1,27 @@
-"""What must be nowhere: card numbers, and the values of the recipient vault (I14)."""
+"""What must be nowhere: card numbers, and what the vault knows of who somebody is (I14)."""
 
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import unquote_plus
 
 from waybill.audit.evidence import Evidence, Finding
+from waybill.audit.facts import Json
 from waybill_events.envelope import Recorded
 
 LENGTH_MIN = 6
 """Shorter values say nothing about a person by themselves, and occur by chance."""
+ALWAYS = ("name", "email", "phone", "line1")
+IN_SEVERAL_WORDS = ("company", "line2", "postal_code")
+"""Fields of the vault, and those whose single words and numbers are also the world's."""
 
 _WORD = re.compile(r"\w+")
-_SEPARATORS = bytes(32 if at < 128 and not _WORD.match(chr(at)) else at for at in range(256))
+_FOLDED = bytes(
+    32 if at < 128 and not _WORD.match(chr(at)) else ord(chr(at).lower()) if at < 128 else at
+    for at in range(256)
+)
+_LETTER = re.compile(r"[^\W\d_]")
 _MAY_BE_CARD = re.compile(r"[2-6]\d{3}(?:[ -]?\d){8}")
 """What every card number begins with: most texts have none, and are done with at once."""
 _DIGITS = re.compile(r"(?<![\w.-])\d{4}(?:[ -]?\d{2,6}){2,4}(?![\w-])")
@@ -39,19 +48,53 @@ def i14_no_personal_data(evidence: Evidence) -> Finding:
     finding.looked("personal values looked for", len(canaries))
     by_word = _by_longest_word(canaries)
     for where, text, event in _texts(evidence, finding):
-        for word in _words(text) & by_word.keys():
-            if held := [value for value in by_word[word] if value in text]:
-                field = f" in {_field(event, held)}" if event is not None else ""
-                finding.violations.append(
-                    finding.says("personal", f"{where} holds personal data{field}", where)
-                )
-                break
+        if held := _held(text, by_word):
+            field = f" in {_field(event, held)}" if event is not None else ""
+            finding.violations.append(
+                finding.says("personal", f"{where} holds personal data{field}", where)
+            )
         if _MAY_BE_CARD.search(text) and any(map(_is_card_number, _DIGITS.findall(text))):
             finding.violations.append(
                 finding.says("card", f"{where} holds what looks like a card number", where)
             )
     _erased_is_gone(evidence, finding)
     return finding
+
+
+def values_of(person: Json) -> Iterator[str]:
+    """What of a row of the vault is looked for: what says who somebody is, or where he lives.
+
+    Towns, regions and countries are many people's, and words of other things as well.
+    """
+    for name in (*ALWAYS, *IN_SEVERAL_WORDS):
+        value = str(person.get(name) or "")
+        is_telling = len(value.split()) > 1 and _LETTER.search(value)
+        if value and (name in ALWAYS or is_telling):
+            yield value
+
+
+def _held(text: str, by_word: Mapping[bytes, Sequence[str]]) -> Sequence[str]:
+    """Values that a text holds, as it stands or with its URL encoding undone."""
+    for read in _readings(text):
+        for word in _words(read) & by_word.keys():
+            if held := [value for value in by_word[word] if _holds(read, value)]:
+                return held
+    return ()
+
+
+def _readings(text: str) -> Iterator[str]:
+    yield text
+    if "%" in text:
+        yield unquote_plus(text)
+    elif "+" in text:
+        yield text.replace("+", " ")
+
+
+def _holds(text: str, value: str) -> bool:
+    """A number stands by itself; all else anywhere, in capitals or not if it is so spelled."""
+    if value.isdigit():
+        return re.search(rf"(?<![\w.]){value}(?!\w|\.\d)", text) is not None
+    return value in text or value in text.casefold()
 
 
 def _erased_is_gone(evidence: Evidence, finding: Finding) -> None:
@@ -96,7 +139,9 @@ def _field(event: Recorded, values: Sequence[str]) -> str:
     except (ValueError, RecursionError):
         said = list(envelope.items())
     for where, text in said:
-        if any(value in text or value in json.dumps(text, ensure_ascii=False) for value in values):
+        escaped = json.dumps(text, ensure_ascii=False)
+        reads = (*_readings(text), escaped)
+        if any(_holds(read, value) for read in reads for value in values):
             return where
     return "its data"
 
@@ -116,26 +161,37 @@ def _strings(said: object, pointer: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _words(text: str) -> set[bytes]:
-    """The words of a text. What is ASCII, as nearly all is, takes half the time this way."""
+    """The words of a text, in small letters. What is ASCII, as nearly all is, takes half the time
+    this way.
+    """
     if text.isascii():
-        return set(text.encode().translate(_SEPARATORS).split())
-    return {word.encode() for word in _WORD.findall(text)}
+        return set(text.encode().translate(_FOLDED).split())
+    return {word.encode() for word in _WORD.findall(text.casefold())}
+
+
+def _spelled(value: str) -> Iterable[str]:
+    """How a value may be written: of a phone the digits, also with 00; all else as JSON does, too.
+
+    E-mail addresses and several words are told in capitals as well; a single word alone, such as
+    a name that is a common word, would be found everywhere.
+    """
+    if re.fullmatch(r"\+\d+", value, re.ASCII):
+        return (value[1:], "00" + value[1:])
+    if "@" in value or len(value.split()) > 1:
+        value = value.casefold()
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
 
 
 def _by_longest_word(canaries: Iterable[str]) -> Mapping[bytes, Sequence[str]]:
-    """Each value, as it is and as JSON escapes it, under its longest word.
+    """Each value, in every way that it may be written, under its longest word.
 
     A text is searched for a value only if it has that word: thousands of values against hundreds
     of thousands of texts stay a matter of seconds.
     """
     found: dict[bytes, list[str]] = defaultdict(list)
     for value in canaries:
-        for written in {
-            value,
-            json.dumps(value)[1:-1],
-            json.dumps(value, ensure_ascii=False)[1:-1],
-        }:
-            if words := _WORD.findall(written):
+        for written in _spelled(value):
+            if words := _WORD.findall(written.casefold()):
                 found[max(words, key=len).encode()].append(written)
     return found
 

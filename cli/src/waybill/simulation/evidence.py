@@ -5,20 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from waybill import rebuilding
-from waybill.audit import consumers, wire
+from waybill.audit import consumers, privacy, wire
 from waybill.audit.evidence import Compared, Evidence, LogLine, OnBus, Taken
 from waybill.audit.facts import Json
 from waybill.failure import Failure
 from waybill.ledger import Polled, Posted
 from waybill.programs import SERVICES
-from waybill.simulation.storefront import REFUSED
+from waybill.simulation.storefront import PERSON, REFUSED
 from waybill.simulation.system import System
 from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
 from waybill_events.envelope import DEFAULT_TENANT, Recorded, StreamId
 from waybill_runtime.bus import Partition
 from waybill_runtime.projector import AnyView
 
-PERSONAL = ("A. Buyer", "1 High Street", "buyer@example.com", REFUSED, "+442079460000")
+PERSONAL = (*privacy.values_of(PERSON), "buyer@example.com", REFUSED, "+442079460000")
 PAGE = 1_000
 
 

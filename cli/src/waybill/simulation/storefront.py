@@ -45,7 +45,9 @@ BEHAVIOUR = Behaviour(short_skus={"short": 1}, reject_skus=frozenset({"main/awkw
 """Of what is short a unit is never found; one warehouse sends awkward things, none unwanted."""
 PERSON = {
     "name": "A. Buyer",
+    "company": "Acme Widgets",
     "line1": "1 High Street",
+    "line2": "Flat Seven",
     "city": "London",
     "postal_code": "N1 9GU",
     "country_code": "GB",
