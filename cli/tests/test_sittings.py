@@ -2,14 +2,17 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from waybill import proof
+from waybill.__main__ import app
 from waybill.audit.evidence import Finding
-from waybill.failure import CONFLICT, Failure
+from waybill.failure import CONFLICT, FAILED, Failure
 from waybill.simulation import report, runs, sittings
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,3 +110,24 @@ def test_days_that_are_run_are_added(tmp_path: Path) -> None:
     told = json.loads(kept.path.read_text())
     assert (told["reached"]["seeds"], told["passes"]) == (2, True)
     assert told["details"]["cpu_s"] > 0
+
+
+def test_evidence_that_does_not_pass_fails_the_command_that_asked_for_it(tmp_path: Path) -> None:
+    days = ["simulate", "--seeds", "2", "--from", "2", "--orders", "1", "--faults", "0"]
+    days += ["--processes", "1"]
+    alone = CliRunner().invoke(app, days)
+    assert alone.exit_code == 0
+    assert "I4 was not checked: no " in alone.stderr
+    kept = CliRunner().invoke(app, [*days, "--evidence", str(tmp_path / "few.json")])
+    assert kept.exit_code == FAILED
+    assert "does not pass: I4 is not checked: no " in kept.stderr
+    assert not json.loads((tmp_path / "few.json").read_text())["passes"]
+
+
+def test_a_sitting_beside_one_that_failed_fails_before_the_run_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    day = runs.Asked(first=0, seeds=1, orders=1, faults=0)
+    run = sittings.Run()
+    run.add(replace(day, first=5), total(1, "SKU-1 was sold twice"), BEGUN, 1.0)
+    report.keep(day, run, report.Kept(path, 3), BEGUN)
+    assert not report.many(day, processes=1, shrinking=0, kept=report.Kept(path, 3))

@@ -1,11 +1,13 @@
 """What is said of simulated days: to people, and as evidence."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from waybill import proof, show
+from waybill.audit.evidence import Finding
 from waybill.simulation import runs, shrink, sittings
 from waybill.simulation.day import Result, simulate
 from waybill_runtime.clock import SystemClock
@@ -27,7 +29,7 @@ class Kept:
 
 
 def many(asked: runs.Asked, *, processes: int, shrinking: int, kept: Kept | None) -> bool:
-    """Days as they come, and their sum; whether all passed."""
+    """Days as they come, and their sum; whether all passed, and their evidence where it is kept."""
     is_added = kept is not None and kept.of is not None
     run = sittings.earlier(kept.path, asked) if kept and is_added else sittings.Run()
     begun_at, begun_s = CLOCK.now(), CLOCK.monotonic_s()
@@ -41,12 +43,14 @@ def many(asked: runs.Asked, *, processes: int, shrinking: int, kept: Kept | None
                 status.update(f"{total.days:,} of {asked.seeds:,} days, {total.faults:,} faults")
     took_s = CLOCK.monotonic_s() - begun_s
     _show(total, took_s)
+    _tell_unchecked(total.findings.values())
+    stands = True
     if kept is not None:
         run.add(asked, total, begun_at, took_s)
-        keep(asked, run, kept, begun_at)
+        stands = _stands(keep(asked, run, kept, begun_at), run, kept)
     if total.failed:
         _tell(total.failed[0], asked.orders, asked.faults, shrinking)
-    return not total.failed
+    return stands and not total.failed
 
 
 def one(seed: int, orders: int, faults: int | None, only: str, shrinking: int) -> bool:
@@ -60,9 +64,29 @@ def one(seed: int, orders: int, faults: int | None, only: str, shrinking: int) -
         f"trace {day.trace[:16]}",
         markup=False,
     )
+    _tell_unchecked(day.findings)
     if not day.passes:
         _tell(day, orders, faults, 0 if numbers is not None else shrinking)
     return day.passes
+
+
+def _tell_unchecked(findings: Iterable[Finding]) -> None:
+    """What was not there to look at, as in days of few orders."""
+    for finding in findings:
+        if finding.verdict == "not checked":
+            why = "; ".join(finding.unchecked[:TOLD_MAX])
+            show.err.print(f"{finding.guarantee} was not checked: {why}", markup=False)
+
+
+def _stands(whole: proof.Proof, run: sittings.Run, kept: Kept) -> bool:
+    """Whether the evidence passes; with sittings to come, whether it still may."""
+    seeds = sum(sitting.seeds for sitting in run.sittings)
+    if kept.of is not None and seeds < kept.of:
+        show.err.print(f"{kept.path} has {seeds:,} of {kept.of:,} seeds", markup=False)
+        return not any(sitting.violations for sitting in run.sittings)
+    for why in (*whole.shortfalls, *whole.unproved):
+        show.err.print(f"{kept.path} does not pass: {why}", markup=False)
+    return whole.passes
 
 
 def _tell(day: Result, orders: int, faults: int | None, shrinking: int) -> None:
@@ -99,9 +123,11 @@ def _show(total: runs.Sum, took_s: float) -> None:
     )
 
 
-def keep(asked: runs.Asked, run: sittings.Run, kept: Kept, begun_at: datetime) -> None:
+def keep(asked: runs.Asked, run: sittings.Run, kept: Kept, begun_at: datetime) -> proof.Proof:
     """Write all sittings as one run's evidence, in the place of what was there."""
-    proof.write(_proof(asked, run, kept.of, begun_at), kept.path)
+    whole = _proof(asked, run, kept.of, begun_at)
+    proof.write(whole, kept.path)
+    return whole
 
 
 def _proof(asked: runs.Asked, run: sittings.Run, of: int | None, begun_at: datetime) -> proof.Proof:
