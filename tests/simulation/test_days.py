@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -17,12 +18,43 @@ from waybill.simulation import evidence, faults, runs, storefront, wire
 from waybill.simulation.day import simulate
 from waybill.simulation.shared import Compositions
 from waybill.simulation.system import Node, System, compose_here
+from waybill.simulation.weather import Weather
 from waybill_events.catalogue import CATALOGUE
+from waybill_runtime.adapters.memory.bus import MemoryConsumer
 from waybill_runtime.testing.seeded_loop import SeededLoop
 
 SEEDS = 300
 ORDERS = 6
 GUARANTEES = {f"I{number}" for number in range(1, 16)}
+
+
+EFFECTS = {
+    "dead": ["kill", *(kind for kind in faults.KINDS if kind.startswith("kill "))],
+    "delivered again": ["position rewound"],
+    "heard": ["carrier calls back", "gateway calls back"],
+    "more lives": ["replica"],
+    "not sent": ["half a batch"],
+    "not waited for": ["client goes away"],
+    "posted again": ["posted twice at once"],
+    "cancelled again": ["cancelled twice at once"],
+    "refused": [
+        *("bus away", "store away", "carrier away"),
+        *("begin refused", "commit refused", "poll refused", "send refused"),
+        *("lock time-out", "version conflicts", "unreadable event"),
+        *("commit unknown, made", "commit unknown, not made"),
+        *("answer lost", "request lost", "response lost"),
+        *("carrier loses a request", "carrier loses an answer"),
+        *("mail loses a message", "mail loses an answer"),
+    ],
+    "s late": ["gateway slow", "poll late", "request late", "send late"],
+    "s off": ["clock jump"],
+    "sent again": ["batch doubled", "message doubled", "old message again"],
+    "steps held back": ["pause"],
+    "switched": ["rebuild"],
+    "unanswered": ["gateway keeps an error", "gateway loses a request", "gateway loses an answer"],
+    "written": ["foreign message"],
+}
+"""What a fault of each kind must have done before it counts as struck."""
 
 
 @pytest.mark.timeout(900)
@@ -162,10 +194,58 @@ def test_a_plan_that_did_not_strike_fails_the_day() -> None:
     assert day.violations[0].startswith("unstruck: 1 of 1 faults")
 
 
+def test_a_fault_without_an_effect_is_put_back_and_strikes_at_the_next_chance() -> None:
+    loop = SeededLoop.of(1)
+    plan = [faults.Fault(number, 0.0, "send refused", "capture", 0.0) for number in range(2)]
+    weather = Weather(loop, plan)
+    weather.begins()
+    taken = weather.take("send", "capture")
+    assert taken is not None
+    with taken:
+        taken.did(0, "refused")
+    assert (weather.left, weather.struck, weather.log) == (plan, {}, [])
+    again = weather.take("send", "capture")
+    assert again is not None
+    assert again.fault == plan[0]
+    with pytest.raises(ValueError, match="ours"), again:
+        raise again.refusing(ValueError("ours"))
+    last = weather.take("send", "capture")
+    assert last is not None
+    last.refusing(ValueError("ours"))
+    with pytest.raises(ValueError, match="another's"), last:
+        raise ValueError("another's")
+    assert (weather.left, weather.struck) == (plan[1:], {"send refused": 1})
+    assert len(weather.log) == 1
+
+
+def test_what_the_dead_held_strikes_somebody_else() -> None:
+    loop = SeededLoop.of(1)
+    weather = Weather(loop, [faults.Fault(0, 0.0, "send late", "capture", 5.0)])
+    weather.begins()
+    with loop.on("capture#1"):
+        assert weather.take("send", "capture") is not None
+    weather.loosen()
+    assert weather.take("send", "payment") is None
+    loop.kill("capture#1")
+    weather.loosen()
+    assert weather.take("send", "payment") is not None
+    assert len(weather.left) == 1
+
+
+def test_a_rewind_that_moves_nothing_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryConsumer, "go_back", lambda *_: None)
+    day = simulate(1, orders=1, faults=[faults.Fault(0, 0.3, "position rewound", "capture", 5.0)])
+    assert list(day.violations) == ["unstruck: 1 of 1 faults: 0: 0.30 s position rewound capture 5"]
+
+
 @pytest.mark.parametrize("kind", sorted(faults.KINDS))
-def test_each_kind_of_fault_strikes_and_is_survived(kind: str) -> None:
+def test_each_kind_of_fault_has_its_effect_and_is_survived(kind: str) -> None:
     target = faults.KINDS[kind].targets[0]
     amount = faults.KINDS[kind].most
     day = simulate(3, orders=3, faults=[faults.Fault(0, 0.3, kind, target, amount)])
     assert list(day.violations) == []
     assert day.struck == {kind: 1}
+    said, count, effect = re.fullmatch(r".* s  (.*) · .*: (\S+) (.*)", day.log[0]).groups()  # type: ignore[union-attr]  # or it fails here
+    assert float(count)
+    assert said == kind
+    assert kind in EFFECTS[effect]

@@ -23,7 +23,7 @@ from waybill.simulation.operator import Operator
 from waybill.simulation.points import Points
 from waybill.simulation.shared import Compositions
 from waybill.simulation.storefront import BEHAVIOUR, Storefront, stock
-from waybill.simulation.weather import Weather
+from waybill.simulation.weather import Strike, Weather
 from waybill.simulation.wire import FaultyWire
 from waybill_events.catalogue import SUBSCRIPTIONS
 from waybill_runtime.bus import Partition
@@ -129,8 +129,8 @@ class SimulatedSystem(system.System):
         seed: int,
         compositions: Compositions | None,
     ) -> None:
-        def tell(service: str, what: str, after_s: float) -> None:
-            self.operator.tell(service, what, after_s)
+        def tell(strike: Strike, service: str, what: str, after_s: Sequence[float]) -> None:
+            self.operator.tell(strike, service, what, after_s)
 
         outside = partners.make(world.clock, weather, tell)
         super().__init__(world, loop, outside, BEHAVIOUR, compositions)
@@ -238,9 +238,12 @@ class Day:
         self._office.attend()
         for _ in range(EXTRA_ORDERS + self._orders):
             await asyncio.sleep(EXTRA_S)
+            self._weather.loosen()
             if not self._weather.left:
                 break
-            await self._shop.sell_one_more()
+            if self._weather.wants_more:
+                self._running.operator.set_clocks()  # or no callback is heard
+                await self._shop.sell_one_more()
             self._office.attend()
             await self._running.operator.take_up()
         await self._running.operator.rest()

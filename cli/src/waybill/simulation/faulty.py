@@ -3,12 +3,11 @@
 What stands here does only what a real store or network could do to a process.
 """
 
-import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from contextlib import ExitStack
 
-from waybill.simulation.faults import Fault
-from waybill.simulation.weather import Weather
+from waybill.simulation.weather import Strike, Weather
 from waybill_runtime.adapters.memory.bus import MemoryBus, MemoryConsumer, MemoryProducer
 from waybill_runtime.adapters.memory.store import MemoryStore
 from waybill_runtime.bus import BusUnavailable, Delivery, Listener, Message, Partition
@@ -24,6 +23,9 @@ POINTS = frozenset({"begin", "streams.append", "commit.before", "commit.after"})
 OLD_MAX = 100
 """How many messages a sender may send again."""
 EVERYWHERE = "bus everywhere"
+
+Line = Sequence[tuple[Message, Strike | None]]
+"""What is written: each message, and the fault that repeats it, if one does."""
 
 
 class FaultyWorld(World):
@@ -43,13 +45,6 @@ class FaultyWorld(World):
         return Infrastructure(store, bus, clock, self.ids, Stopping())
 
 
-async def die(weather: Weather, node: str, fault: Fault) -> NoReturn:
-    """Be killed here: whoever awaits this never goes on."""
-    weather.kill(node, fault.amount)
-    await asyncio.get_running_loop().create_future()
-    raise AssertionError("the dead do not go on")
-
-
 class FaultyStore:
     """Where a store fails one node."""
 
@@ -62,31 +57,32 @@ class FaultyStore:
 
     async def at(self, point: str) -> None:
         if self._weather.is_away(self._away):
-            if point == "commit.after":
-                raise CommitUnknown("the connection was lost in COMMIT")
-            raise StoreUnavailable("the store is away")
+            unknown = CommitUnknown("the connection was lost in COMMIT")
+            away = unknown if point == "commit.after" else StoreUnavailable("the store is away")
+            raise self._weather.refusal(self._away, away)
         if point not in POINTS:
             return
         if point == "streams.append" and self._conflicts:
             self._conflicts -= 1
             raise VersionConflict("somebody else's")
-        fault = self._weather.take(point, self._service)
-        if fault is not None:
-            await self._strike(fault)
+        strike = self._weather.take(point, self._service)
+        if strike is not None:
+            with strike:
+                await self._strike(strike)
 
-    async def _strike(self, fault: Fault) -> None:
-        match fault.kind:
+    async def _strike(self, strike: Strike) -> None:
+        match strike.kind:
             case "begin refused" | "commit refused":
-                raise StoreUnavailable("the connection was lost")
+                raise strike.refusing(StoreUnavailable("the connection was lost"))
             case "lock time-out":
-                raise LockTimeout("another transaction stayed open too long")
+                raise strike.refusing(LockTimeout("another transaction stayed open too long"))
             case "commit unknown, not made" | "commit unknown, made":
-                raise CommitUnknown("the connection was lost in COMMIT")
+                raise strike.refusing(CommitUnknown("the connection was lost in COMMIT"))
             case "version conflicts":
-                self._conflicts = round(fault.amount) - 1
-                raise VersionConflict("somebody else's")
+                self._conflicts = round(strike.amount) - 1
+                raise strike.refusing(VersionConflict("somebody else's"))
             case _:
-                await die(self._weather, self._node, fault)
+                await strike.dies(self._node)
 
 
 class FaultyBus:
@@ -101,8 +97,9 @@ class FaultyBus:
 
     def check(self) -> None:
         """Raises BusUnavailable while the bus is away."""
-        if self.weather.is_away(self._away) or self.weather.is_away(EVERYWHERE):
-            raise BusUnavailable("the bus is away")
+        for away in (self._away, EVERYWHERE):
+            if self.weather.is_away(away):
+                raise self.weather.refusal(away, BusUnavailable("the bus is away"))
 
     async def ensure_topics(self, topics: Sequence[str]) -> None:
         self.check()
@@ -147,48 +144,67 @@ class FaultyProducer:
 
     async def send(self, messages: Sequence[Message], *, deadline_s: float = 10.0) -> None:
         self._bus.check()
-        fault = self._bus.weather.take("send", self._bus.service)
-        written = self._again(messages)
-        if fault is None:
-            await self._inner.send(written, deadline_s=deadline_s)
-        else:
-            await self._strike(fault, written, deadline_s)
+        strike = self._bus.weather.take("send", self._bus.service)
+        with ExitStack() as in_hand:
+            line = self._line(messages, in_hand)
+            if strike is None:
+                await self._write(line, deadline_s)
+            else:
+                with strike:
+                    await self._strike(strike, line, deadline_s)
         self._bus.check()
         self._sent = [*self._sent, *messages][-OLD_MAX:]
 
-    def _again(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """The messages, some of them several times, old ones among them."""
-        written: list[Message] = []
-        for message in messages:
-            written.append(message)
-            fault = self._bus.weather.take("message", self._bus.service)
-            if fault is not None and fault.kind == "message doubled":
-                written += [message] * round(fault.amount - 1)
-            elif fault is not None:
-                written += self._sent[-round(fault.amount) :]
-        return written
+    def _line(self, messages: Sequence[Message], in_hand: ExitStack) -> Line:
+        """The messages, some of them several times, old ones among them, and which fault's."""
+        line: list[tuple[Message, Strike | None]] = []
+        for at, message in enumerate(messages):
+            line.append((message, None))
+            strike = self._bus.weather.take("message", self._bus.service)
+            if strike is not None:
+                in_hand.enter_context(strike)
+                if strike.kind == "message doubled":
+                    again = [message] * round(strike.amount - 1)
+                else:
+                    again = [*self._sent, *messages[:at]][-round(strike.amount) :]
+                line += [(one, strike) for one in again]
+        return line
 
-    async def _strike(self, fault: Fault, messages: Sequence[Message], deadline_s: float) -> None:
+    async def _write(self, line: Line, deadline_s: float) -> None:
+        await self._inner.send([message for message, _ in line], deadline_s=deadline_s)
+        again = Counter(strike for _, strike in line if strike is not None)
+        for strike, count in again.items():
+            strike.did(count, "sent again")
+
+    async def _strike(self, strike: Strike, line: Line, deadline_s: float) -> None:
         """What is written instead, and what is said of it."""
-        write = messages
-        match fault.kind:
+        write = line
+        match strike.kind:
             case "send refused":
-                raise BusUnavailable("the bus refused")
+                raise strike.refusing(BusUnavailable("the bus refused"))
             case "kill before send":
-                await die(self._bus.weather, self._bus.node, fault)
+                await strike.dies(self._bus.node)
             case "send late":
-                await asyncio.sleep(fault.amount)
+                await strike.late()
             case "batch doubled":
-                write = [*messages, *messages]
+                write = [*line, *line]
             case "half a batch" | "kill in send":
-                write = messages[: int(len(messages) * fault.amount % len(messages))]
+                write = line[: int(len(line) * strike.amount % len(line))]
             case _:
                 pass
-        await self._inner.send(write, deadline_s=deadline_s)
-        if fault.kind in ("half a batch", "answer lost"):
-            raise BusUnavailable("the bus did not acknowledge")
-        if fault.kind in ("kill in send", "kill after send"):
-            await die(self._bus.weather, self._bus.node, fault)
+        await self._write(write, deadline_s)
+        match strike.kind:
+            case "batch doubled":
+                strike.did(len(write) - len(line), "sent again")
+            case "half a batch":
+                strike.did(len(line) - len(write), "not sent")
+                raise BusUnavailable("the bus did not acknowledge")
+            case "answer lost":
+                raise strike.refusing(BusUnavailable("the bus did not acknowledge"))
+            case "kill in send" | "kill after send":
+                await strike.dies(self._bus.node)
+            case _:
+                pass
 
     async def close(self) -> None:
         await self._inner.close()
@@ -204,22 +220,30 @@ class FaultyConsumer:
 
     async def poll(self, *, max_messages: int, timeout_s: float) -> Sequence[Delivery]:
         self._bus.check()
-        fault = self._bus.weather.take("poll", self._bus.service)
-        if fault is not None:
-            await self._strike(fault)
-        batch = await self._inner.poll(max_messages=max_messages, timeout_s=timeout_s)
+        strike = self._bus.weather.take("poll", self._bus.service)
+        if strike is None:
+            batch = await self._inner.poll(max_messages=max_messages, timeout_s=timeout_s)
+        else:
+            with strike:
+                await self._strike(strike)
+                batch = await self._inner.poll(max_messages=max_messages, timeout_s=timeout_s)
+                if strike.kind == "position rewound":
+                    strike.did(self._delivered_again(batch), "delivered again")
         self._next.update({delivery.partition: delivery.offset + 1 for delivery in batch})
         return batch
 
-    async def _strike(self, fault: Fault) -> None:
-        match fault.kind:
+    async def _strike(self, strike: Strike) -> None:
+        match strike.kind:
             case "poll refused":
-                raise BusUnavailable("the bus refused")
+                raise strike.refusing(BusUnavailable("the bus refused"))
             case "poll late":
-                await asyncio.sleep(fault.amount)
+                await strike.late()
             case _:
                 for partition, at in self._next.items():
-                    self._inner.go_back(partition, max(0, at - round(fault.amount)))
+                    self._inner.go_back(partition, max(0, at - round(strike.amount)))
+
+    def _delivered_again(self, batch: Sequence[Delivery]) -> int:
+        return sum(one.offset < self._next.get(one.partition, 0) for one in batch)
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         await self._inner.commit(offsets)
@@ -234,13 +258,17 @@ def stumbling(weather: Weather, service: str, handler: Handler) -> Handler:
     async def handle(work: Work, batch: Sequence[Incoming]) -> None:
         for incoming in batch:
             place = (service, incoming.recorded.event_id)
-            if place not in weather.unreadable:
-                fault = weather.take("handle", service)
-                if fault is None:
-                    continue
-                weather.unreadable[place] = weather.at_s + fault.amount
-            if weather.at_s < weather.unreadable[place]:
-                raise ValueError(f"this release cannot read {incoming.recorded.event_id}")
+            if place in weather.unreadable:
+                if weather.at_s < weather.unreadable[place]:
+                    raise _unreadable(incoming)
+            elif (strike := weather.take("handle", service)) is not None:
+                weather.unreadable[place] = weather.at_s + strike.amount
+                with strike:
+                    raise strike.refusing(_unreadable(incoming))
         await handler(work, batch)
 
     return handle
+
+
+def _unreadable(incoming: Incoming) -> ValueError:
+    return ValueError(f"this release cannot read {incoming.recorded.event_id}")

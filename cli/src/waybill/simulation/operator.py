@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import httpx
@@ -12,12 +12,16 @@ from waybill.simulation import faulty, shared
 from waybill.simulation.faults import Fault
 from waybill.simulation.partners import CARRIER
 from waybill.simulation.system import CALLBACK_SECRET, Node, System
-from waybill.simulation.weather import Weather
+from waybill.simulation.weather import Strike, Weather
 from waybill_runtime.bus import BusUnavailable, Message, Partition, partition_of
 from waybill_runtime.http import signatures
 from waybill_runtime.rebuild import Incomplete, Rebuild
 from waybill_runtime.stored import TRANSIENT
 from waybill_runtime.unpark import Busy, NotParked
+
+TRIES = 30
+"""How often a fault is tried that had no effect yet."""
+AGAIN_S = 0.5
 
 
 class Operator:
@@ -49,14 +53,18 @@ class Operator:
         """One life of each service, running, its clock right."""
         for node in list(self._paused.values()):
             self._resume(node)
-        for clock in self._world.clocks.values():
-            clock.skew_s = 0.0
+        self.set_clocks()
         for name in programs.SERVICES:
-            lives = [node for node in self._running.lives.values() if node.of == name]
+            lives = self._lives(name)
             for node in lives[:-1]:
                 self._running.end(node)
             if not lives:
                 self._running.start(name)
+
+    def set_clocks(self) -> None:
+        """All clocks are right."""
+        for clock in self._world.clocks.values():
+            clock.skew_s = 0.0
 
     def restart_all(self) -> None:
         """Kill everything and start it again."""
@@ -82,52 +90,67 @@ class Operator:
                 except (NotParked, Busy, *TRANSIENT):
                     continue
 
-    def tell(self, service: str, what: str, after_s: float) -> None:
-        """A partner calls a service back: of a payment's key, or of a shipment."""
-        self._go(self._tell(service, what, after_s))
+    def tell(self, strike: Strike, service: str, what: str, after_s: Sequence[float]) -> None:
+        """A partner calls a service back several times: of a payment's key, or of a shipment."""
+        self._go(self._tell_all(strike, service, what, after_s))
 
     # --- one fault ------------------------------------------------------------------------
 
     async def _strike(self, fault: Fault) -> None:
-        name = fault.target
-        match fault.kind:
-            case "bus away":
-                self._weather.close(f"bus {name}", fault.amount)
-            case "store away":
-                self._weather.close(f"store {name}", fault.amount)
-            case "carrier away":
-                self._weather.close(CARRIER, fault.amount)
-            case "kill":
-                await self._kill(fault, await self._alive(name))
+        """Until it had its effect, or that seems hopeless."""
+        for _ in range(TRIES):
+            with self._weather.seize(fault) as strike:
+                await self._try(strike, fault.target)
+            if strike.has_struck:
                 return
-            case "pause":
-                await self._pause(fault, await self._alive(name))
-                return
-            case "replica":
-                self._weather.strike(fault)
-                await self._add(name, fault.amount)
-                return
-            case "clock jump":
-                self._world.clocks[(await self._alive(name)).name].skew_s = fault.amount
-            case "rebuild":
-                self._weather.strike(fault)
-                await self._rebuild(name)
-                return
-            case "foreign message":
-                self._write_foreign(name)
-            case _:
-                raise AssertionError(f"no operator does {fault.kind}")
-        self._weather.strike(fault)
+            await asyncio.sleep(AGAIN_S)
 
-    def _write_foreign(self, topic: str) -> None:
+    async def _try(self, strike: Strike, name: str) -> None:
+        match strike.kind:
+            case "bus away":
+                await self._keep_away(strike, f"bus {name}")
+            case "store away":
+                await self._keep_away(strike, f"store {name}")
+            case "carrier away":
+                await self._keep_away(strike, CARRIER)
+            case "kill":
+                await self._kill(strike, await self._alive(name))
+            case "pause":
+                await self._pause(strike, await self._alive(name))
+            case "replica":
+                await self._add(strike, name)
+            case "clock jump":
+                self._set_clock(strike, await self._alive(name))
+            case "rebuild":
+                before = dict(live := self._world.database(name).rows.generations)
+                await self._rebuild(name)
+                strike.did(live != before, "switched")
+            case "foreign message":
+                self._write_foreign(strike, name)
+            case _:
+                raise AssertionError(f"no operator does {strike.kind}")
+
+    async def _keep_away(self, strike: Strike, what: str) -> None:
+        self._weather.close(what, strike)
+        await asyncio.sleep(strike.amount)
+        self._weather.open(what, strike)
+
+    def _set_clock(self, strike: Strike, node: Node) -> None:
+        clock = self._world.clocks[node.name]
+        clock.skew_s = strike.amount
+        strike.did((clock.now() - self._world.clock.now()).total_seconds(), "s off")
+
+    def _write_foreign(self, strike: Strike, topic: str) -> None:
         """Somebody else's message, under the key of an order: it parks that key everywhere."""
         events = self._world.database("capture").rows.events.values()
         keys = sorted({event.key for event in events if event.topic == "orders"})
         key = self._dice.choice(keys or ["nobody's"])
         partition, broker = Partition(topic, partition_of(key)), self._world.broker
-        self._weather.foreign.add((partition, broker.end(partition)))
+        end = broker.end(partition)
+        self._weather.foreign.add((partition, end))
         broker.append(Message(topic, key, b"\xff not ours"))
         broker.wake()
+        strike.did(broker.end(partition) - end, "written")
 
     async def _alive(self, name: str) -> Node:
         """The life that HTTP goes to; waits while there is none."""
@@ -135,10 +158,10 @@ class Operator:
             await asyncio.sleep(0.05)
         return node
 
-    async def _kill(self, fault: Fault, node: Node) -> None:
-        self._weather.strike(fault)
+    async def _kill(self, strike: Strike, node: Node) -> None:
         self._running.end(node)
-        await self._back(node.of, fault.amount)
+        strike.did(self._running.loop.is_dead(node.name), "dead")
+        await self._back(node.of, strike.amount)
 
     def _kill_label(self, label: str, down_s: float) -> None:
         """A node dies by its own next step."""
@@ -153,13 +176,13 @@ class Operator:
         if name not in self._running.nodes:
             self._running.start(name)
 
-    async def _pause(self, fault: Fault, node: Node) -> None:
+    async def _pause(self, strike: Strike, node: Node) -> None:
         """Stop a process for longer than its lease while another one works; then let it go on."""
-        self._weather.strike(fault)
         self._paused[node.name] = node
         self._running.loop.pause(node.name)
         other = self._running.start(node.of)
-        await asyncio.sleep(fault.amount)
+        await asyncio.sleep(strike.amount)
+        strike.did(self._running.loop.held_back(node.name), "steps held back")
         self._resume(node)
         await asyncio.sleep(self._dice.uniform(0.2, 2.0))
         self._let_go(self._dice.choice([node, other]))
@@ -168,13 +191,17 @@ class Operator:
         if self._paused.pop(node.name, None) is not None:
             self._running.loop.resume(node.name)
 
-    async def _add(self, name: str, for_s: float) -> None:
+    async def _add(self, strike: Strike, name: str) -> None:
         """A second replica comes, and one of the two goes."""
+        before = self._lives(name)
         self._running.start(name)
-        await asyncio.sleep(for_s)
-        lives = [node for node in self._running.lives.values() if node.of == name]
-        if len(lives) > 1:
+        strike.did(len(self._lives(name)) - len(before) if before else 0, "more lives")
+        await asyncio.sleep(strike.amount)
+        if len(lives := self._lives(name)) > 1:
             self._let_go(self._dice.choice(lives))
+
+    def _lives(self, name: str) -> Sequence[Node]:
+        return [node for node in self._running.lives.values() if node.of == name]
 
     def _let_go(self, node: Node) -> None:
         """End a life, by SIGTERM or by SIGKILL, if it is not the last of its service."""
@@ -206,8 +233,15 @@ class Operator:
         except (Incomplete, BusUnavailable, *TRANSIENT):
             return  # an operator comes again; the live view is as it was
 
-    async def _tell(self, service: str, what: str, after_s: float) -> None:
-        """A signed callback, told once; nobody repeats it when it is not heard."""
+    async def _tell_all(
+        self, strike: Strike, service: str, what: str, after_s: Sequence[float]
+    ) -> None:
+        with strike:
+            calls = [self._tell(service, what, seconds) for seconds in after_s]
+            strike.did(sum(await asyncio.gather(*calls)), "heard")
+
+    async def _tell(self, service: str, what: str, after_s: float) -> bool:
+        """A signed callback, told once; nobody repeats it. Whether it was heard."""
         await asyncio.sleep(after_s)
         field = "idempotency_key" if service == "payment" else "reference"
         path = "gateway" if service == "payment" else "carrier"
@@ -220,9 +254,10 @@ class Operator:
         }
         async with self._running.client(service, **headers) as http:
             try:
-                await http.post(f"/v1/callbacks/{path}", content=body)
+                answer = await http.post(f"/v1/callbacks/{path}", content=body)
             except httpx.TransportError:
-                return
+                return False
+        return answer.is_success
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         """Whoever asks for it, a node that dies of it included: it is the operator's task."""

@@ -1,7 +1,6 @@
 """The gateway, the carrier and the mail relay as nodes meet them in bad weather."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fulfillment.adapters.carrier_memory import MemoryCarrier
@@ -9,12 +8,11 @@ from fulfillment.ports import Carrier, CarrierShipment, CarrierUnavailable, Labe
 from fulfillment.ports import Declined as CarrierDeclined
 from notification.adapters.channel_memory import MemoryChannel
 from notification.ports import Channel, ChannelUnavailable, Outgoing
-from payment.adapters.gateway_memory import Lie, MemoryGateway
+from payment.adapters.gateway_memory import NO_ANSWER, Entry, Lie, MemoryGateway
 from payment.ports import Answer, NotFound, PaymentGateway
-from waybill.simulation.faulty import die
 from waybill.simulation.storefront import REFUSED
 from waybill.simulation.system import Partners
-from waybill.simulation.weather import Weather
+from waybill.simulation.weather import Strike, Weather
 from waybill_runtime.clock import Clock
 
 CARRIER = "carrier"
@@ -24,18 +22,29 @@ LIES = {
     "gateway keeps an error": Lie.STORED_ERROR,
 }
 
-Tell = Callable[[str, str, float], None]
-"""Tell `payment` or `fulfillment` of a key or shipment, after so many seconds."""
+Tell = Callable[[Strike, str, str, Sequence[float]], None]
+"""Tell `payment` or `fulfillment` of a key or shipment, each time after so many seconds."""
 
 
-def lying(weather: Weather) -> Callable[[str, str], Lie]:
-    """What a memory gateway asks before it decides a call."""
+class LyingGateway(MemoryGateway):
+    """A gateway that at times does not say what it did."""
 
-    def lie(_: str, __: str) -> Lie:
-        fault = weather.take("gateway", "gateway")
-        return Lie.NONE if fault is None else LIES[fault.kind]
+    def __init__(self, clock: Clock, weather: Weather) -> None:
+        super().__init__(clock, self._lies)
+        self._weather = weather
+        self._strike: Strike | None = None
 
-    return lie
+    def _lies(self, _: str, __: str) -> Lie:
+        self._strike = self._weather.take("gateway", "gateway")
+        return Lie.NONE if self._strike is None else LIES[self._strike.kind]
+
+    def _call(self, entry: Entry, forced: Lie, decide: Callable[[], Answer]) -> Answer:
+        answer = super()._call(entry, forced, decide)
+        if (strike := self._strike) is not None:
+            self._strike = None
+            with strike:
+                strike.did(answer is NO_ANSWER, "unanswered")
+        return answer
 
 
 class TellingCarrier(MemoryCarrier):
@@ -48,16 +57,15 @@ class TellingCarrier(MemoryCarrier):
 
     def scan(self, reference: str, status: str, place: str = "Depot") -> None:
         super().scan(reference, status, place)
-        fault = self._weather.take("scan", "carrier")
-        if fault is not None:
-            self._tell("fulfillment", reference, 0.0)
-            self._tell("fulfillment", reference, fault.amount)
+        strike = self._weather.take("scan", "carrier")
+        if strike is not None:
+            self._tell(strike, "fulfillment", reference, (0.0, strike.amount))
 
 
 def make(clock: Clock, weather: Weather, tell: Tell) -> Partners:
     """The world outside, which lies as the weather says."""
     return Partners(
-        gateway=MemoryGateway(clock, lying(weather)),
+        gateway=LyingGateway(clock, weather),
         carrier=TellingCarrier(clock, weather, tell),
         mail=MemoryChannel(refuses={REFUSED}),
         text=MemoryChannel(),
@@ -115,20 +123,20 @@ class FaultyGateway:
         await self.inner.close()
 
     async def _call(self, key: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        fault = self.weather.take("effect", "payment")
-        if fault is None:
+        strike = self.weather.take("effect", "payment")
+        if strike is None:
             return await call()
-        match fault.kind:
-            case "kill before effect":
-                await die(self.weather, self.node, fault)
-            case "gateway slow":
-                await asyncio.sleep(fault.amount)
-            case "gateway calls back":  # before its answer, and twice more after it
-                for after_s in (0.0, fault.amount, 2 * fault.amount):
-                    self.tell("payment", key, after_s)
-        answer = await call()
-        if fault.kind == "kill after effect":
-            await die(self.weather, self.node, fault)
+        if strike.kind == "gateway calls back":  # before its answer, and twice more after it
+            self.tell(strike, "payment", key, (0.0, strike.amount, 2 * strike.amount))
+            return await call()
+        with strike:
+            if strike.kind == "kill before effect":
+                await strike.dies(self.node)
+            if strike.kind == "gateway slow":
+                await strike.late()
+            answer = await call()
+            if strike.kind == "kill after effect":
+                await strike.dies(self.node)
         return answer
 
 
@@ -141,12 +149,15 @@ class FaultyCarrier:
 
     async def buy_labels(self, order: LabelOrder) -> CarrierShipment | CarrierDeclined:
         self._check()
-        fault = self.weather.take("carrier", "carrier")
-        if fault is not None and fault.kind == "carrier loses a request":
-            raise CarrierUnavailable("no answer, nothing bought")
-        answer = await self.inner.buy_labels(order)
-        if fault is not None:
-            raise CarrierUnavailable("no answer, and yet bought")
+        strike = self.weather.take("carrier", "carrier")
+        if strike is None:
+            return await self.inner.buy_labels(order)
+        with strike:
+            if strike.kind == "carrier loses a request":
+                raise strike.refusing(CarrierUnavailable("no answer, nothing bought"))
+            answer = await self.inner.buy_labels(order)
+            if strike.kind == "carrier loses an answer":
+                raise strike.refusing(CarrierUnavailable("no answer, and yet bought"))
         return answer
 
     async def look_up(self, reference: str) -> CarrierShipment | None:
@@ -158,7 +169,7 @@ class FaultyCarrier:
 
     def _check(self) -> None:
         if self.weather.is_away(CARRIER):
-            raise CarrierUnavailable("the carrier is down")
+            raise self.weather.refusal(CARRIER, CarrierUnavailable("the carrier is down"))
 
 
 @dataclass(slots=True)
@@ -169,12 +180,15 @@ class FaultyChannel:
     weather: Weather
 
     async def send(self, message: Outgoing) -> str:
-        fault = self.weather.take("mail", "mail")
-        if fault is not None and fault.kind == "mail loses a message":
-            raise ChannelUnavailable("no answer, nothing sent")
-        receipt = await self.inner.send(message)
-        if fault is not None:
-            raise ChannelUnavailable("no answer, and yet sent")
+        strike = self.weather.take("mail", "mail")
+        if strike is None:
+            return await self.inner.send(message)
+        with strike:
+            if strike.kind == "mail loses a message":
+                raise strike.refusing(ChannelUnavailable("no answer, nothing sent"))
+            receipt = await self.inner.send(message)
+            if strike.kind == "mail loses an answer":
+                raise strike.refusing(ChannelUnavailable("no answer, and yet sent"))
         return receipt
 
     async def close(self) -> None:

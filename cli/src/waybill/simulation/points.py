@@ -5,7 +5,6 @@ The ports of a life are wrapped, as for the crash tests; `labels` names the poin
 
 from typing import TypeVar
 
-from waybill.simulation.faulty import die
 from waybill.simulation.weather import ANYWHERE, Weather
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.testing import points
@@ -30,9 +29,10 @@ class Points:
         """Only a life that a fault may meet is watched: to find out who calls takes time."""
 
     async def __call__(self, point: points.Point) -> None:
-        fault = self._weather.take(f"point.{point.moment}", point.label)
-        if fault is not None:
-            await die(self._weather, self._node, fault)
+        strike = self._weather.take(f"point.{point.moment}", point.label)
+        if strike is not None:
+            with strike:
+                await strike.dies(self._node)
 
     def around(self, on: Infrastructure) -> Infrastructure:
         return points.watch(on, self._service, self) if self.is_watched else on

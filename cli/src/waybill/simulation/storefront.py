@@ -3,17 +3,19 @@
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any
+from contextlib import nullcontext, suppress
+from typing import Any, TypeVar
 
 from fulfillment.adapters.carrier_memory import UNDELIVERABLE as UNDELIVERABLE_TO
 from waybill.ledger import Polled, Posted, posted
 from waybill.simulation.calls import Caller
-from waybill.simulation.faults import Fault
 from waybill.simulation.system import System
-from waybill.simulation.weather import Weather
+from waybill.simulation.weather import Strike, Weather
 from waybill_sandboxes.warehouse.plan import Behaviour
+
+T = TypeVar("T")
 
 NOWHERE = {"country_code": "IE", "postal_code": UNDELIVERABLE_TO}
 """Where no carrier goes, in a country whose postal codes nobody checks."""
@@ -126,6 +128,7 @@ class Storefront:
         self._answers: dict[str, dict[str, object]] = {}
         self._tokens: dict[str, str] = {}
         self._tracked: set[str] = set()
+        self._tried: Counter[str] = Counter()
         self.seen: list[Posted | Polled] = []
 
     @property
@@ -165,44 +168,60 @@ class Storefront:
 
     async def _serve(self, number: int, body: dict[str, object]) -> None:
         key = f"key-{number}"
-        fault = self._weather.take("post", "storefront")
-        order_id = await self._placed(key, body, fault)
-        self._answers[key] = body
-        if fault is not None and fault.kind == "cancelled twice at once":
-            await asyncio.gather(
-                self._cancel(f"cancel-{number}", order_id),
-                self._after(round(fault.amount), self._cancel(f"again-{number}", order_id)),
-            )
-        elif self._dice.random() < CANCELS:
-            await asyncio.sleep(self._dice.random())
-            await self._cancel(f"cancel-{number}", order_id)
-        elif self._dice.random() < CANCELS_LATE:
-            await asyncio.sleep(self._dice.uniform(1.0, 5.0))
-            await self._cancel(f"late-{number}", order_id)
+        strike = self._weather.take("post", "storefront")
+        with strike or nullcontext():
+            order_id = await self._placed(key, body, strike)
+            self._answers[key] = body
+            await self._think_again(number, order_id, strike)
         if self._dice.random() < LOOKS:
             await asyncio.sleep(self._dice.random())
             await self.look(order_id)
         if self._dice.random() < LOOKS:
             await self.ask_again()
 
-    async def _placed(self, key: str, body: dict[str, object], fault: Fault | None) -> str:
+    async def _think_again(self, number: int, order_id: str, strike: Strike | None) -> None:
+        """Some cancel what they ordered, soon or late."""
+        if strike is not None and strike.kind == "cancelled twice at once":
+            heard = await asyncio.gather(
+                self._cancel(f"cancel-{number}", order_id),
+                self._after(round(strike.amount), self._cancel(f"again-{number}", order_id)),
+            )
+            strike.did(all(heard) and len(heard) - 1, "cancelled again")
+        elif self._dice.random() < CANCELS:
+            await asyncio.sleep(self._dice.random())
+            await self._cancel(f"cancel-{number}", order_id)
+        elif self._dice.random() < CANCELS_LATE:
+            await asyncio.sleep(self._dice.uniform(1.0, 5.0))
+            await self._cancel(f"late-{number}", order_id)
+
+    async def _placed(self, key: str, body: dict[str, object], strike: Strike | None) -> str:
         """Post an order, as a bad client does where the fault says so, until it is answered."""
-        if fault is not None and fault.kind == "posted twice at once":
-            posts = (self._post(key, body) for _ in range(round(fault.amount)))
-            return (await asyncio.gather(*posts))[0]
-        if fault is not None and fault.kind == "client goes away":
-            attempt = asyncio.ensure_future(self._post(key, body))
-            await self._after(round(fault.amount), asyncio.sleep(0))
-            attempt.cancel()
-            with suppress(asyncio.CancelledError):
-                await attempt
+        if strike is not None and strike.kind == "posted twice at once":
+            posts = (self._post(key, body) for _ in range(round(strike.amount)))
+            answers = await asyncio.gather(*posts)
+            strike.did(len(answers) - 1, "posted again")
+            return answers[0]
+        if strike is not None and strike.kind == "client goes away":
+            patience = round(strike.amount)
+            while patience and not strike.has_struck:
+                strike.did(await self._goes_away(key, body, patience), "not waited for")
+                patience //= 2
         return await self._post(key, body)
 
+    async def _goes_away(self, key: str, body: dict[str, object], steps: int) -> int:
+        """Post, and be gone after so many steps; how many posts were not waited for."""
+        attempt, tried = asyncio.ensure_future(self._post(key, body)), self._tried[key]
+        await self._after(steps, asyncio.sleep(0))
+        attempt.cancel()
+        with suppress(asyncio.CancelledError):
+            await attempt
+        return self._tried[key] - tried if attempt.cancelled() else 0
+
     @staticmethod
-    async def _after(steps: int, then: Coroutine[Any, Any, None]) -> None:
+    async def _after(steps: int, then: Coroutine[Any, Any, T]) -> T:
         for _ in range(steps):
             await asyncio.sleep(0)
-        await then
+        return await then
 
     async def _post(self, key: str, body: dict[str, object]) -> str:
         """Post until there is an answer, with one key, as a good client does.
@@ -212,6 +231,7 @@ class Storefront:
         """
         asked = json.dumps(body).encode()
         while True:
+            self._tried[key] += 1
             answer = await self._calls.send(
                 "capture", "POST", "/v1/orders", body, **{"Idempotency-Key": key}
             )
@@ -226,6 +246,10 @@ class Storefront:
                 raise ValueError(f"{key} was answered {status} {said.decode()}")
             await asyncio.sleep(0.3)
 
-    async def _cancel(self, key: str, order_id: str) -> None:
+    async def _cancel(self, key: str, order_id: str) -> bool:
+        """Ask once; whether there was an answer, a refusal included."""
         headers = {"Idempotency-Key": key, "If-Match": "*"}
-        await self._calls.send("capture", "POST", f"/v1/orders/{order_id}/cancel", {}, **headers)
+        answer = await self._calls.send(
+            "capture", "POST", f"/v1/orders/{order_id}/cancel", {}, **headers
+        )
+        return answer is not None and answer.status_code < 500

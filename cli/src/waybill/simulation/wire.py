@@ -105,16 +105,17 @@ class FaultyWire(Wire):
         self._weather = weather
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        fault = self._weather.take("request", request.url.host)
-        if fault is None:
+        strike = self._weather.take("request", request.url.host)
+        if strike is None:
             return await super().handle_async_request(request)
-        if fault.kind == "request lost":
-            raise httpx.ConnectError("the request was lost", request=request)
-        if fault.kind == "request late":
-            await asyncio.sleep(fault.amount)
-        answer = await super().handle_async_request(request)
-        if fault.kind == "response lost":
-            raise httpx.ReadError("the answer was lost", request=request)
+        with strike:
+            if strike.kind == "request lost":
+                raise strike.refusing(httpx.ConnectError("the request was lost", request=request))
+            if strike.kind == "request late":
+                await strike.late()
+            answer = await super().handle_async_request(request)
+            if strike.kind == "response lost":
+                raise strike.refusing(httpx.ReadError("the answer was lost", request=request))
         return answer
 
 

@@ -101,6 +101,14 @@ class SeededLoop(asyncio.AbstractEventLoop):
         self.note(f"resume {node}")
         self._ready.extend(self._paused.pop(node, ()))
 
+    def is_dead(self, node: str) -> bool:
+        """Whether it was killed."""
+        return node in self._dead
+
+    def held_back(self, node: str) -> int:
+        """How many steps a paused node would have made by now."""
+        return len(self._paused.get(node, ()))
+
     @contextmanager
     def on(self, node: str) -> Generator[None]:
         """Tasks started within belong to this node."""
