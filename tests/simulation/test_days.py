@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -21,6 +22,7 @@ from waybill.simulation.system import Node, System, compose_here
 from waybill.simulation.weather import Weather
 from waybill_events.catalogue import CATALOGUE
 from waybill_runtime.adapters.memory.bus import MemoryConsumer
+from waybill_runtime.ids import RandomIds
 from waybill_runtime.testing.seeded_loop import SeededLoop
 
 SEEDS = 300
@@ -80,6 +82,17 @@ def test_the_same_seed_gives_the_same_day_three_times_whatever_went_before() -> 
     assert first.trace == second.trace == third.trace
     assert first.log == second.log == third.log
     assert first.statuses == second.statuses == third.statuses
+
+
+def test_the_trace_tells_what_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(ids: RandomIds) -> str:
+        return str(uuid.UUID(int=ids._uuid7() ^ 1))
+
+    first = simulate(7, orders=1, faults=0)
+    monkeypatch.setattr(RandomIds, "event_id", other)
+    second = simulate(7, orders=1, faults=0)
+    assert (first.steps, first.said) == (second.steps, second.said)
+    assert first.trace != second.trace
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

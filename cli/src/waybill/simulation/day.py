@@ -26,6 +26,7 @@ from waybill.simulation.storefront import BEHAVIOUR, Storefront, stock
 from waybill.simulation.weather import Strike, Weather
 from waybill.simulation.wire import FaultyWire
 from waybill_events.catalogue import SUBSCRIPTIONS
+from waybill_events.envelope import Recorded
 from waybill_runtime.bus import Partition
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.stored import Ownership
@@ -280,6 +281,7 @@ class Day:
     async def _judge(self, when: str) -> None:
         seen, lines = self._shop.seen, self._logged
         gathered = await evidence.gather(self._running, seen, lines, self._memory)
+        self._loop.note("".join(map(_written, gathered.events)))
         # What the weather itself wrote to the bus is no word of any service.
         bus = [one for one in gathered.bus or () if _place(one) not in self._weather.foreign]
         self._findings = judge(replace(gathered, bus=bus))
@@ -328,6 +330,15 @@ class Day:
             found += [f"{name} has due {', '.join(jobs[:3])}"] if jobs else []
             found += behind[:2]
         return found
+
+
+def _written(event: Recorded) -> str:
+    """An event to the last letter, as the trace takes it in."""
+    return (
+        f"{event.event_id} {event.type} {event.stream} {event.version} {event.tenant} "
+        f"{event.topic} {event.key} {event.occurred_at} {event.causation_id} "
+        f"{event.correlation_id} {event.actor} {event.origin} {event.data}\n"
+    )
 
 
 def _place(message: OnBus) -> tuple[Partition, int]:

@@ -76,7 +76,7 @@ class SeededLoop(asyncio.AbstractEventLoop):
 
     @property
     def trace(self) -> str:
-        """A hash over all decisions so far: equal seeds give equal traces."""
+        """A hash over all decisions and notes so far: equal seeds give equal traces."""
         self._digest_trail()
         return self._digest.hexdigest()
 
