@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from waybill.audit.evidence import Evidence
+from waybill.programs import SERVICES
 from waybill.simulation import evidence, faults, runs, storefront, wire
 from waybill.simulation.day import simulate
 from waybill.simulation.shared import Compositions
@@ -182,6 +184,22 @@ def test_what_changed_since_the_first_judgement_is_rebuilt_for_the_second(
         said.startswith("I8: ") and said.endswith("(after a restart of everything)")
         for said in found
     )
+
+
+def test_everything_is_restarted_between_the_two_judgements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, lives = evidence.gather, list[Mapping[str, Node]]()
+
+    async def gather(running: System, *given: Any) -> Evidence:
+        lives.append(dict(running.lives))
+        return await real(running, *given)
+
+    monkeypatch.setattr(evidence, "gather", gather)
+    assert simulate(5, orders=1, faults=0).passes
+    before, after = lives
+    assert Counter(node.of for node in after.values()) == Counter(SERVICES)
+    assert not before.keys() & after.keys()
 
 
 def test_another_seed_gives_another_day() -> None:
