@@ -1,6 +1,7 @@
 """Cases: the outbox, found by flag, each stream in order."""
 
 import asyncio
+from contextlib import suppress
 
 from waybill_runtime.testing.store_harness import (
     ORDER,
@@ -135,6 +136,40 @@ class OutboxCases:
             group.create_task(append(other, write(OTHER, 0)))
             sending = group.create_task(relay())
         assert sorted(sending.result()) == [ORDER, OTHER]
+
+    async def test_a_mark_ends_no_wait_but_of_what_it_names(self, harness: StoreHarness) -> None:
+        store = await harness.open()
+        await append(store, write(ORDER, 0, 3))
+        found = await waiting(store)
+        async with store.marking() as transaction:
+            await transaction.streams.published([row.position for row in found[1:2]])
+        assert [row.event.version for row in await waiting(store)] == [1, 3]
+
+    async def test_what_commits_between_a_look_and_its_mark_still_waits(
+        self, harness: StoreHarness
+    ) -> None:
+        """Places are drawn before their commit: a lower one may come after the look."""
+        one, other = await harness.open(), await harness.open()
+        appended, looked = asyncio.Event(), asyncio.Event()
+
+        async def late() -> None:
+            async with one.transaction() as transaction:
+                await transaction.streams.append([write(ORDER, 0)])
+                appended.set()
+                # Not for ever: a store of one transaction at a time lets nobody commit meanwhile.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(looked.wait(), 0.5)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(late())
+            await appended.wait()
+            await append(other, write(OTHER, 0))
+            found = await waiting(other)
+            looked.set()
+        async with other.marking() as transaction:
+            await transaction.streams.published([row.position for row in found])
+        seen = [*found, *await waiting(other)]
+        assert sorted(row.event.stream for row in seen) == [ORDER, OTHER]
 
     async def test_the_backlog_counts_and_ages(self, harness: StoreHarness) -> None:
         store = await harness.open()
