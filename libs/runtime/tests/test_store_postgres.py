@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -85,6 +86,29 @@ async def test_marks_alone_do_not_wait_for_the_disk(dsn: str) -> None:
             return str(await connection.fetchval("SHOW synchronous_commit"))
 
     assert (await asked(store._pool), await asked(store._marks)) == ("on", "off")
+    await store.close()
+
+
+class Jumping(SystemClock):
+    """A machine whose wall clock is set to something else while it runs."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+
+async def test_the_time_is_the_database_s_whatever_the_machine_s_clock_is_set_to(dsn: str) -> None:
+    clock = Jumping()
+    clock.ahead = timedelta(days=-3)
+    store = await PostgresStore.open(dsn, clock=clock)
+    connection = await asyncpg.connect(dsn)
+    for ahead in (timedelta(days=-3), timedelta(days=3)):
+        clock.ahead = ahead
+        await store.ping()
+        by_database = await connection.fetchval("SELECT clock_timestamp()")
+        assert abs(store.now() - by_database) < timedelta(seconds=30)
+    await connection.close()
     await store.close()
 
 
