@@ -49,7 +49,9 @@ SELECT p.topic, p.partition, p.next_offset
  WHERE p.next_offset <> k.position
 """
 
-# One member of a group at a time changes who owns what.
+# One member of a group at a time changes who owns what. No partition would have two owners without
+# it, its key sees to that; but two members who come back to lapsed leases at one time would each
+# hold its own row and wait for the other's, to expel it: a deadlock, and a second gone.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('waybill bus group ' || $1, 0))"
 
 _JOIN = """/* bus.join */
