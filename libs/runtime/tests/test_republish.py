@@ -15,7 +15,7 @@ from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import keep_running
 from waybill_runtime.relay import Relay
 from waybill_runtime.republish import RelayAtWork, republish, unsent
-from waybill_runtime.stored import StreamWrite
+from waybill_runtime.stored import StoreUnavailable, StreamWrite
 from waybill_runtime.testing.world import World, recorded, simulate
 from waybill_runtime.work import Work
 
@@ -64,11 +64,13 @@ class Shop:
             ).run
         await keep_running(role, part, on.stopping)
 
-    async def republish(self) -> int:
-        """As an operator does it, in a process of its own."""
+    async def republish(self, *, away: str = "") -> int:
+        """As an operator does it, in a process of its own, with one store `away` or none."""
         stores = {
             name: self.world.infrastructure(name, "operator").store for name in ("source", "reader")
         }
+        if away:
+            await stores[away].close()
         told = await republish(
             stores,
             self.world.infrastructure("reader", "operator").bus,
@@ -174,6 +176,20 @@ def test_a_republish_that_died_half_way_is_simply_run_again() -> None:
             shop.source.stopping.set()
             shop.reader.stopping.set()
         assert sorted(shop.applied) == sorted(shop.said())
+
+    simulate(1, main())
+
+
+def test_nothing_is_named_before_every_consumer_is_placed() -> None:
+    """A relay sends what is named at once: who is placed after that begins behind it."""
+
+    async def main() -> None:
+        shop = Shop()
+        await shop.source.bus.ensure_topics([TOPIC])
+        await shop.say(3)
+        with pytest.raises(StoreUnavailable):
+            await shop.republish(away="reader")
+        assert await unsent([shop.source.store]) == 3
 
     simulate(1, main())
 
