@@ -36,6 +36,16 @@ class Message:
     """What `intake.said` read in it, so that it is read once, however often it is tried."""
 
 
+SENT_AGAIN = ("waybill_sent_again", b"1")
+"""A header on what a relay sends again after a republish, each stream from its first event: where
+it stands, the newest may stand anywhere. Consumers do not read it."""
+
+
+def is_sent_again(message: Message) -> bool:
+    """Whether it stands on the bus in the order of streams, and not of their saying."""
+    return SENT_AGAIN in message.headers
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What is received, and where it stood."""

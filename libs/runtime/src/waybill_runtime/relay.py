@@ -6,13 +6,14 @@ transaction commits, so a cursor passes over late commits (reliability: polling 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
 from waybill_events import envelope
 from waybill_events.envelope import Recorded
 from waybill_runtime import metrics
-from waybill_runtime.bus import Bus, BusUnavailable, Message, Producer
+from waybill_runtime.bus import SENT_AGAIN, Bus, BusUnavailable, Message, Producer
 from waybill_runtime.lifecycle import Stopping, Wake, rest_s
 from waybill_runtime.store import Store
 from waybill_runtime.stored import Committed, Unpublished
@@ -32,6 +33,12 @@ LOOK_S = 0.2
 def message(event: Recorded) -> Message:
     """The bus message of an event: its envelope as headers, its JSON as value."""
     return Message(event.topic, event.key, event.data.encode(), envelope.headers(event))
+
+
+def _sent(row: Unpublished) -> Message:
+    """What was named again says so: a start that looks for what was lost has to know."""
+    sent = message(row.event)
+    return replace(sent, headers=(*sent.headers, SENT_AGAIN)) if row.is_again else sent
 
 
 class Relay:
@@ -84,7 +91,7 @@ class Relay:
         if not rows:
             return 0
         try:
-            await producer.send([message(row.event) for row in rows])
+            await producer.send([_sent(row) for row in rows])
         except BusUnavailable:
             metrics.RELAY_FAILURES.inc()
             raise

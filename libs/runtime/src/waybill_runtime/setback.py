@@ -4,7 +4,8 @@ Going on from there would say other things under versions that others have taken
 them as known. So a service looks before it works, and stays halted until what it said is back.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from waybill_events import codec
@@ -12,7 +13,7 @@ from waybill_events.catalogue import CATALOGUE
 from waybill_events.codec import InvalidEvent, UnknownType
 from waybill_events.envelope import Recorded, StreamId
 from waybill_runtime import intake
-from waybill_runtime.bus import Bus
+from waybill_runtime.bus import Bus, Message, Partition, is_sent_again
 from waybill_runtime.decider import AnyDecider
 from waybill_runtime.ids import Ids
 from waybill_runtime.intake import Poison
@@ -21,7 +22,10 @@ from waybill_runtime.stored import Job, StreamWrite
 from waybill_runtime.transact import transact
 
 TAIL = 100
-"""Messages at the end of each partition that a start looks at: among them stand the newest."""
+"""Messages at the end of each partition that a start looks at: among them stand the newest.
+
+Not the last one alone: behind the newest may stand what a relay sent twice, or what is not ours.
+"""
 PAGE = 1_000
 STREAMS_AT_ONCE = 200
 
@@ -29,12 +33,15 @@ STREAMS_AT_ONCE = 200
 async def is_set_back(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Recorded]:
     """What the store has lost of its own `topics`, by a look at their ends; empty when whole.
 
-    The whole of the topics is read only where an end gives reason to.
+    The whole of the topics is read only where an end gives reason to: it holds what the store does
+    not, or nothing but what was sent again. That stands in the order of streams, the newest
+    anywhere in it; once something was said since and the store has it, the rest is there too.
 
     Raises:
         StoreUnavailable, BusUnavailable: nobody can say.
     """
-    if not await _newer(store, await _said(bus, topics, tail=TAIL)):
+    tails = await _read(bus, topics, tail=TAIL)
+    if not await _newer(store, tails) and not _is_all_sent_again(tails):
         return ()
     return await lost(store, bus, topics)
 
@@ -44,7 +51,7 @@ async def lost(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Record
 
     What is no event of ours, or follows nothing, is somebody else's, and left out.
     """
-    newer = await _newer(store, await _said(bus, topics, tail=None))
+    newer = await _newer(store, await _read(bus, topics, tail=None))
     found: list[Recorded] = []
     for _, events in groupby(newer, lambda pair: pair[0].stream):
         at = 0
@@ -56,38 +63,81 @@ async def lost(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Record
     return found
 
 
-async def _said(bus: Bus, topics: Sequence[str], *, tail: int | None) -> Sequence[Recorded]:
-    found: dict[tuple[str, int], Recorded] = {}
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An event as it stands on the bus."""
+
+    event: Recorded
+    is_again: bool
+
+
+async def _read(
+    bus: Bus, topics: Sequence[str], *, tail: int | None
+) -> Mapping[Partition, Sequence[_Sent]]:
+    """Our events there, by partition, in the order in which they came."""
+    found: dict[Partition, list[_Sent]] = {}
     for partition, (first, end) in (await bus.bounds(topics)).items():
+        found[partition] = []
         at = first if tail is None else max(first, end - tail)
         while at < end and (batch := await bus.read(partition, at, min(PAGE, end - at))):
             for delivery in batch:
-                sent = delivery.message
-                try:
-                    event = intake.opened(sent.topic, sent.key, sent.headers, sent.value)
-                    StreamId.parse(event.stream)
-                    model = codec.decode(event)
-                except (Poison, InvalidEvent, UnknownType, ValueError):
-                    continue
-                if CATALOGUE[model.TYPE].topic == sent.topic:
-                    found.setdefault((event.stream, event.version), event)
+                if (event := _ours(delivery.message)) is not None:
+                    found[partition].append(_Sent(event, is_sent_again(delivery.message)))
             at = batch[-1].offset + 1
-    return [found[place] for place in sorted(found)]
+    return found
 
 
-async def _newer(store: Store, events: Sequence[Recorded]) -> Sequence[tuple[Recorded, int]]:
-    """Those beyond what the store has of their stream, and where that stands."""
+def _ours(sent: Message) -> Recorded | None:
+    """The event that a message carries, if it is one of ours, where it belongs."""
+    try:
+        event = intake.opened(sent.topic, sent.key, sent.headers, sent.value)
+        StreamId.parse(event.stream)
+        model = codec.decode(event)
+    except (Poison, InvalidEvent, UnknownType, ValueError):
+        return None
+    return event if CATALOGUE[model.TYPE].topic == sent.topic else None
+
+
+def _is_all_sent_again(tails: Mapping[Partition, Sequence[_Sent]]) -> bool:
+    """Whether something was sent again here, and nothing stands behind it that was not."""
+    is_again = False
+    for sent in tails.values():
+        marks = [one.is_again for one in sent]
+        if True in marks:
+            is_again = True
+            if not marks[-1]:
+                return False
+    return is_again
+
+
+async def _newer(
+    store: Store, sent: Mapping[Partition, Sequence[_Sent]]
+) -> Sequence[tuple[Recorded, int]]:
+    """What is beyond the store's streams, each once, and where those stand."""
+    events = _once(one.event for those in sent.values() for one in those)
     names = sorted({event.stream for event in events})
     versions: dict[str, int] = {}
     for start in range(0, len(names), STREAMS_AT_ONCE):
         async with store.reading() as reading:
             page = await reading.streams.load(names[start : start + STREAMS_AT_ONCE], lock=False)
         versions |= {name: stream.version for name, stream in page.items()}
-    return [(e, versions[e.stream]) for e in events if e.version > versions[e.stream]]
+    newer = [event for event in events if event.version > versions[event.stream]]
+    return [(event, versions[event.stream]) for event in newer]
+
+
+def _once(events: Iterable[Recorded]) -> Sequence[Recorded]:
+    """Each id once at its place, by stream and version; of one place the first that came first."""
+    found: dict[tuple[str, int, str], Recorded] = {}
+    for event in events:
+        found.setdefault((event.stream, event.version, event.event_id), event)
+    return sorted(found.values(), key=lambda event: (event.stream, event.version))
 
 
 async def give_back(
-    store: Store, ids: Ids, deciders: Collection[AnyDecider], events: Sequence[Recorded]
+    store: Store,
+    ids: Ids,
+    deciders: Collection[AnyDecider],
+    events: Sequence[Recorded],
 ) -> int:
     """Append lost events under their own ids and versions, and make due what they make due.
 

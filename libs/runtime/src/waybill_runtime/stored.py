@@ -62,10 +62,17 @@ class StreamWrite:
 
 @dataclass(frozen=True, slots=True)
 class Unpublished:
-    """An outbox row: `position` orders the rows of one stream as they were committed."""
+    """An outbox row: `position` orders the rows of one stream as they were committed.
+
+    What `unpublish` has named stands below 0.
+    """
 
     position: int
     event: Recorded
+
+    @property
+    def is_again(self) -> bool:
+        return self.position < 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class OutboxCases:
         found = [(row.event.stream, row.event.version) for row in await waiting(store)]
         assert found[:5] == [(ORDER, 1), (ORDER, 2), (ORDER, 3), (OTHER, 1), (OTHER, 2)]
         assert found[5:] == [(OTHER, 2), (ORDER, 4)]
+        assert [row.is_again for row in await waiting(store)] == [True] * 5 + [False] * 2
 
     async def test_a_limit_takes_the_first(self, harness: StoreHarness) -> None:
         store = await harness.open()
