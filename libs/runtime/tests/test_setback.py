@@ -1,5 +1,8 @@
 """A store that was set back is noticed before it works, and given back what it said."""
 
+import json
+from dataclasses import replace
+
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime import metrics, setback
 from waybill_runtime.bus import Message
 from waybill_runtime.decider import AnyDecider, Decider, Follow
+from waybill_runtime.disowned import DISOWNED, Disowned
 from waybill_runtime.http import halted
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.relay import message
@@ -114,6 +118,45 @@ def test_what_is_no_event_of_ours_sets_nobody_back() -> None:
         )
         await on_bus(on, message(said("a", 1)), *strays)
         assert not await setback.is_set_back(on.store, on.bus, [TOPIC])
+
+    simulate(1, main())
+
+
+def test_of_two_that_claim_one_place_the_first_counts_and_both_are_told() -> None:
+    async def main() -> None:
+        on = World().infrastructure("db")
+        forged = replace(said("a", 2), event_id="forged")
+        after = replace(said("a", 3), event_id="after")
+        await on_bus(on, *(message(event) for event in (said("a", 1), forged, said("a", 2), after)))
+        lost = await setback.look(on.store, on.bus, [TOPIC])
+        assert list(lost.events) == [said("a", 1), forged, after]
+        assert list(lost.rivals) == [said("a", 2)]
+        mended = lost.without({"forged"})
+        assert list(mended.events) == [said("a", 1), said("a", 2), after]
+        assert not mended.rivals
+        assert list(lost.without({"forged", said("a", 2).event_id}).events) == [said("a", 1)]
+
+    simulate(1, main())
+
+
+def test_what_was_disowned_halts_nobody_and_takes_no_place_from_what_was_said() -> None:
+    async def main() -> None:
+        on = World().infrastructure("db")
+        await stored(on, said("a", 1))
+        forged = replace(said("a", 2), event_id="forged")
+        await on_bus(on, message(said("a", 1)), message(forged), message(said("a", 3)))
+        gone = Disowned(events=[forged], reason="not ours", actor="staff:me")
+        for _ in range(2):
+            assert await setback.give_back(on.store, on.ids, [PREFERENCE], (), gone) == 0
+        assert not await setback.is_set_back(on.store, on.bus, [TOPIC])
+        async with on.store.reading() as reading:
+            (kept,) = (await reading.documents.find("default", DISOWNED, {"key": "a"}))[:1]
+        told = json.loads(kept[1].body)
+        assert (told["event_id"], told["version"]) == ("forged", 2)
+        assert (told["disowned_by"], told["disowned_because"]) == ("staff:me", "not ours")
+        await on_bus(on, message(said("a", 2)))
+        gone_again = await setback.is_set_back(on.store, on.bus, [TOPIC])
+        assert list(gone_again) == [said("a", 2), said("a", 3)]
 
     simulate(1, main())
 

@@ -8,18 +8,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import structlog
+
 from waybill_events import codec
 from waybill_events.catalogue import CATALOGUE
 from waybill_events.codec import InvalidEvent, UnknownType
 from waybill_events.envelope import Recorded, StreamId
-from waybill_runtime import intake
+from waybill_runtime import disowned, intake
 from waybill_runtime.bus import Bus, Message, Partition, is_sent_again
 from waybill_runtime.decider import AnyDecider
+from waybill_runtime.disowned import NOTHING_DISOWNED, Disowned
 from waybill_runtime.ids import Ids
 from waybill_runtime.intake import Poison
 from waybill_runtime.store import Store, Transaction
 from waybill_runtime.stored import Job, StreamWrite
 from waybill_runtime.transact import transact
+
+log = structlog.get_logger("waybill.setback")
 
 TAIL = 100
 """Messages at the end of each partition that a start looks at: among them stand the newest.
@@ -28,6 +33,39 @@ Not the last one alone: behind the newest may stand what a relay sent twice, or 
 """
 PAGE = 1_000
 STREAMS_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the bus holds under our name beyond our store."""
+
+    events: Sequence[Recorded] = ()
+    """Each follows what the store has of its stream, or the one before it, in order."""
+    rivals: Sequence[Recorded] = ()
+    """Others under the same stream and version as one of `events`: only one can be ours."""
+    _newer: Sequence[tuple[Recorded, int]] = ()
+
+    @classmethod
+    def of(cls, newer: Sequence[tuple[Recorded, int]]) -> "Lost":
+        """`newer` by stream and version, each with where its stream stands in the store.
+
+        What follows nothing is somebody else's, and left out. Of rivals the first that came counts.
+        """
+        events, rivals = [], []
+        for _, group in groupby(newer, lambda pair: pair[0].stream):
+            at, last = 0, 0
+            for event, stands_at in group:
+                at = max(at, stands_at)
+                if event.version == at + 1:
+                    events.append(event)
+                    at = last = event.version
+                elif event.version == last:
+                    rivals.append(event)
+        return cls(events, rivals, newer)
+
+    def without(self, ids: Collection[str]) -> "Lost":
+        """As if these stood nowhere."""
+        return Lost.of([pair for pair in self._newer if pair[0].event_id not in ids])
 
 
 async def is_set_back(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Recorded]:
@@ -43,24 +81,17 @@ async def is_set_back(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence
     tails = await _read(bus, topics, tail=TAIL)
     if not await _newer(store, tails) and not _is_all_sent_again(tails):
         return ()
-    return await lost(store, bus, topics)
+    return (await look(store, bus, topics)).events
+
+
+async def look(store: Store, bus: Bus, topics: Sequence[str]) -> Lost:
+    """The whole of these topics, compared with the store. What was disowned is left out."""
+    return Lost.of(await _newer(store, await _read(bus, topics, tail=None)))
 
 
 async def lost(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Recorded]:
-    """Every event of these topics that follows what the store has of its stream, in order.
-
-    What is no event of ours, or follows nothing, is somebody else's, and left out.
-    """
-    newer = await _newer(store, await _read(bus, topics, tail=None))
-    found: list[Recorded] = []
-    for _, events in groupby(newer, lambda pair: pair[0].stream):
-        at = 0
-        for event, stands_at in events:
-            at = max(at, stands_at)
-            if event.version == at + 1:
-                found.append(event)
-                at = event.version
-    return found
+    """Every event of these topics that follows what the store has of its stream, in order."""
+    return (await look(store, bus, topics)).events
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +144,7 @@ def _is_all_sent_again(tails: Mapping[Partition, Sequence[_Sent]]) -> bool:
 async def _newer(
     store: Store, sent: Mapping[Partition, Sequence[_Sent]]
 ) -> Sequence[tuple[Recorded, int]]:
-    """What is beyond the store's streams, each once, and where those stand."""
+    """What is beyond the store's streams and not disowned, each once, and where those stand."""
     events = _once(one.event for those in sent.values() for one in those)
     names = sorted({event.stream for event in events})
     versions: dict[str, int] = {}
@@ -122,6 +153,10 @@ async def _newer(
             page = await reading.streams.load(names[start : start + STREAMS_AT_ONCE], lock=False)
         versions |= {name: stream.version for name, stream in page.items()}
     newer = [event for event in events if event.version > versions[event.stream]]
+    if newer:
+        async with store.reading() as reading:
+            gone = await disowned.known(reading, newer)
+        newer = [event for event in newer if event.event_id not in gone]
     return [(event, versions[event.stream]) for event in newer]
 
 
@@ -138,10 +173,12 @@ async def give_back(
     ids: Ids,
     deciders: Collection[AnyDecider],
     events: Sequence[Recorded],
+    gone: Disowned = NOTHING_DISOWNED,
 ) -> int:
     """Append lost events under their own ids and versions, and make due what they make due.
 
-    `events` as `lost` gives them; may be told again. Answers how many were appended.
+    `events` as `lost` gives them; may be told again. What is disowned is so from the first page
+    on. Answers how many were appended.
 
     Raises:
         StoreUnavailable, VersionConflict: some streams may have theirs already; look again.
@@ -149,10 +186,11 @@ async def give_back(
     by_category = {decider.category: decider for decider in deciders}
     streams = [list(of) for _, of in groupby(events, lambda event: event.stream)]
     given = 0
-    for start in range(0, len(streams), STREAMS_AT_ONCE):
+    for start in range(0, max(len(streams), 1), STREAMS_AT_ONCE):
         page = streams[start : start + STREAMS_AT_ONCE]
 
         async def body(transaction: Transaction, page: Sequence[Sequence[Recorded]] = page) -> None:
+            await disowned.keep(transaction, gone, store.now().isoformat())
             writes = [StreamWrite(of[0].stream, of[0].version - 1, of) for of in page]
             await transaction.streams.append(writes)
             jobs = _due(by_category, [event for of in page for event in of])
@@ -161,6 +199,8 @@ async def give_back(
 
         await transact(store, ids, body)
         given += sum(len(of) for of in page)
+    for event in gone.events:
+        log.warning("disowned", event_id=event.event_id, reason=gone.reason, actor=gone.actor)
     return given
 
 
