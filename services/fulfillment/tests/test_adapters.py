@@ -121,34 +121,46 @@ async def test_an_address_that_no_carrier_goes_to_is_declined_for_good(carrier: 
     assert await carrier.look_up("shp_x4-1") is None
 
 
-async def test_a_service_that_a_carrier_does_not_have_is_declined_with_those_it_has(
+async def test_a_service_that_a_carrier_does_not_have_is_declined_by_its_field(
     sandbox_url: str,
 ) -> None:
     carrier = HttpCarrier(sandbox_url, KEY, timeout_s=5.0)
     answer = await carrier.buy_labels(replace(order(8), service="drone"))
     assert isinstance(answer, Declined)
-    assert "service: Input should be 'standard' or 'express'" in answer.reason
+    assert answer.reason == "invalid-request: service is wrong"
     await carrier.close()
 
 
 @pytest.mark.parametrize(
-    ("errors", "reason"),
+    ("said", "reason"),
     [
+        ({"type": "about:blank"}, "the carrier answered 422"),
+        ({"type": "urn:carrier:problem:undeliverable"}, "undeliverable"),
+        ({"type": "https://carrier/problems/no-route"}, "no-route"),
+        ({"type": "urn:x:1 High Street"}, "the carrier answered 422"),
+        ({"type": 7}, "the carrier answered 422"),
+        ({"errors": [{"pointer": "/to/name", "detail": "A. Buyer?"}]}, "to.name is wrong"),
         (
-            [{"field": "to.line1", "message": "1 High Street is no street"}],
-            "No: Look: to.line1 is wrong",
+            {"errors": [{"field": "packages[0]"}, {"field": "to.city"}]},
+            "packages.0 is wrong; to.city",
         ),
-        ([{"pointer": "/to/name", "detail": "A. Buyer?"}], "No: Look: to.name is wrong"),
-        ([{"pointer": "/packages/0", "detail": "too heavy."}], "No: Look: packages.0: too heavy"),
-        (["?", {"field": "x"}, 7], "No: Look"),
-        ({"service": "?"}, "No: Look"),
+        ({"errors": ["?", {"field": "A. Buyer"}, {"field": "to.A. Buyer"}, 7]}, "answered 422"),
+        ({"errors": {"service": "?"}}, "the carrier answered 422"),
     ],
 )
-async def test_a_carriers_words_are_passed_on_but_no_address(errors: Any, reason: str) -> None:
-    body = {"title": "No", "detail": "Look.", "errors": errors}
+async def test_of_a_refusal_the_kind_and_the_fields_are_kept_and_no_word(
+    said: dict[str, Any], reason: str
+) -> None:
+    quoted = "No route to A. Buyer, 1 High Street"
+    errors = [{"field": "to.line1", "message": quoted}]
+    body = {"title": quoted, "detail": quoted, "errors": errors, **said}
     transport = httpx.MockTransport(lambda _: httpx.Response(422, json=body))
     carrier = HttpCarrier("http://carrier", KEY, timeout_s=1.0, transport=transport)
-    assert await carrier.buy_labels(order()) == Declined(reason)
+    answer = await carrier.buy_labels(order())
+    assert isinstance(answer, Declined)
+    assert reason in answer.reason
+    assert "errors" in said or answer.reason.endswith(": to.line1 is wrong")
+    assert not [word for word in ("Buyer", "High", "Street") if word in answer.reason]
     await carrier.close()
 
 

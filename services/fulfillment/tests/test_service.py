@@ -12,7 +12,7 @@ from fulfillment.testing.running import (
     resourced,
     running,
 )
-from waybill_events import capture
+from waybill_events import capture, codec, fulfillment
 
 
 async def test_an_order_goes_from_confirmed_to_delivered() -> None:
@@ -222,3 +222,21 @@ async def test_a_callback_told_twice_adds_nothing() -> None:
             assert (await it.call_back()).status_code == 204
         assert (await it.facts()).count("TrackingUpdated") == 1
         assert (await it.facts()).count("ShipmentDelivered") == 1
+
+
+async def test_where_a_parcel_was_left_is_nobodys_to_keep() -> None:
+    async with running() as it:
+        await it.tell(confirmed())
+        await it.bring_to_packed()
+        await it.ask(f"{FFO}/ship", {"service": "standard"})
+        for status, place in (
+            ("in_transit", "Sorting hub"),
+            ("attempted", "12 St James's Square"),
+            ("delivered", "Left with Ada Lovelace, next door"),
+        ):
+            it.clock.pass_s(60)
+            it.carrier.scan(SHP, status, place)
+        assert (await it.call_back()).status_code == 204
+        told = [codec.decode(recorded) for recorded in await it.published()]
+        places = [one.place for one in told if isinstance(one, fulfillment.TrackingUpdated)]
+        assert places == ["Sorting hub", "", ""]

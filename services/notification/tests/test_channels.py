@@ -1,6 +1,7 @@
 """One suite for every channel, against the real sandbox sink; and what each refuses by itself."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -286,6 +287,40 @@ async def test_a_burst_leaves_few_connections_open() -> None:
 async def test_a_relays_code_is_a_no_or_no_answer(relay: Strict, error: type[Exception]) -> None:
     with pytest.raises(error):
         await send_through(relay, MAIL)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept_of_it"),
+    [
+        ("2.0.0 Ok: queued as 4bXwZ12yhJz", "250 4bXwZ12yhJz"),
+        ("OK id=1rT2aB-0004xY-2k", "250 1rT2aB-0004xY-2k"),
+        ("2.0.0 Kept as 5", "250"),
+        ("2.6.0 Queued mail for delivery to <buyer@example.com>", "250"),
+        ("ok, queued as buyer1@example.com", "250"),
+        ("ok, queued as +442079460000", "250"),
+        ("ok, queued as 442079460000 for A. Buyer", "250"),
+        ("ok", "250"),
+    ],
+)
+async def test_of_what_a_relay_says_the_code_and_the_queues_id_are_kept(
+    said: str, kept_of_it: str
+) -> None:
+    assert await send_through(Strict(data=f"250 {said}"), MAIL) == kept_of_it
+
+
+@pytest.mark.parametrize(
+    "relay",
+    [
+        Strict(rcpt="550 5.1.1 <buyer@example.com> unknown, A. Buyer"),
+        Strict(rcpt="450 4.2.0 buyer@example.com greylisted, A. Buyer"),
+        Strict(data="554 5.6.0 spam for buyer@example.com, A. Buyer"),
+        Strict(data="451 4.3.0 later, buyer@example.com, A. Buyer"),
+    ],
+)
+async def test_of_a_relays_refusal_its_code_alone_is_told(relay: Strict) -> None:
+    with pytest.raises((ChannelRefused, ChannelUnavailable)) as refused:
+        await send_through(relay, MAIL)
+    assert not {"buyer", "Buyer"} & set(re.findall(r"\w+", str(refused.value)))
 
 
 async def test_a_relay_that_is_down_gives_no_answer() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -270,3 +271,45 @@ async def test_an_expired_hold_can_be_neither_captured_nor_voided(
     assert await gateway.void("v1", id_, reference="ord_1") == expired
     assert await gateway.lookup("c1") == expired
     assert await gateway.lookup("v1") == expired
+
+
+PERSON = "Ada Lovelace, 12 St James's Square"
+PROBLEM = {"content-type": "application/problem+json"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "meant"),
+    [
+        (
+            httpx.Response(201, json={"status": "declined", "decline_code": PERSON}),
+            Declined(code="declined"),
+        ),
+        (
+            httpx.Response(201, json={"status": PERSON}),
+            Unknown(detail="the gateway's outcome is none"),
+        ),
+        (
+            httpx.Response(422, json={"type": f"urn:x:{PERSON}"}, headers=PROBLEM),
+            Unknown(detail="the gateway answered 422"),
+        ),
+        (
+            httpx.Response(422, json={"type": "urn:x:no-card", "detail": PERSON}, headers=PROBLEM),
+            Declined(code="no_card"),
+        ),
+        (
+            httpx.Response(
+                201, json={"status": "approved", "id": "a", "expires_at": f"2026-11-28 {PERSON}"}
+            ),
+            Unknown(detail="ValueError"),
+        ),
+        (httpx.Response(201, text=PERSON), Unknown(detail="JSONDecodeError")),
+        (httpx.Response(503, text=PERSON), Unknown(detail="the gateway answered 503")),
+    ],
+)
+async def test_of_what_a_gateway_says_its_codes_are_kept_and_no_word(
+    answer: httpx.Response, meant: Answer
+) -> None:
+    transport = httpx.MockTransport(lambda _: answer)
+    gateway = HttpGateway("http://gateway", "key", timeout_s=1, transport=transport)
+    assert await authorize(gateway, "auth") == meant
+    await gateway.close()

@@ -17,8 +17,15 @@ from fulfillment.ports import (
 )
 
 CONNECTIONS_MAX = 64
-REASON_MAX = 300
 FIELDS_MAX = 5
+FIELD_NAMES = frozenset(
+    {
+        *("reference", "service", "to", "packages", "weight_g", "callback_url"),
+        *("name", "company", "line1", "line2", "city", "region", "postal_code", "country_code"),
+    }
+)
+"""All that we name in a request."""
+_SLUG = re.compile(r"[a-z][a-z-]{0,59}")
 REFUSALS = frozenset({400, 404, 413, 422})
 """Statuses that say no for good. Anything else that is no success settles nothing."""
 
@@ -145,38 +152,31 @@ def _read(answer: httpx.Response, model: type[A]) -> A:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """The carrier's words for people, and for fields; of an address only which field is wrong:
-    reasons are kept in events, and its words may quote what was sent.
+    """`undeliverable: to.postal_code is wrong`: the problem's kind, and which fields of ours.
+
+    Never the carrier's words: they may quote the address, and a reason is kept in an event.
     """
     try:
         problem = answer.json()
     except ValueError:
         problem = None
-    if not isinstance(problem, dict):
-        return f"the carrier answered {answer.status_code}"
-    said = [str(problem[name]) for name in ("title", "detail") if problem.get(name)]
-    errors = problem.get("errors")
-    said += _of_fields(errors) if isinstance(errors, list) else []
-    return (
-        ": ".join(one.removesuffix(".") for one in said)[:REASON_MAX]
-        or f"the carrier answered {answer.status_code}"
-    )
+    told = problem if isinstance(problem, dict) else {}
+    kind = _SLUG.fullmatch(re.split("[:/#]", str(told.get("type", "")))[-1])
+    errors = told.get("errors")
+    wrong = _wrong(errors) if isinstance(errors, list) else ()
+    said = kind[0] if kind and kind[0] != "blank" else f"the carrier answered {answer.status_code}"
+    return ": ".join([said, "; ".join(wrong)] if wrong else [said])
 
 
-def _of_fields(errors: Sequence[object]) -> list[str]:
-    """`service: Input should be 'standard' or 'express'`, for each field that it names."""
-    said = []
+def _wrong(errors: Sequence[object]) -> Sequence[str]:
+    """`service is wrong`, for each field of ours that is named, as `to.city` or as `/to/city`."""
+    fields = []
     for one in errors[:FIELDS_MAX]:
-        if not isinstance(one, dict):
-            continue
-        field = re.sub(r"[^\w.]+", ".", str(one.get("field") or one.get("pointer") or ""))
-        words = str(one.get("message") or one.get("detail") or "")
-        field = field.strip(".")[:80]
-        if field.partition(".")[0] == "to":
-            said.append(f"{field} is wrong")
-        elif field and words:
-            said.append(f"{field}: {words}")
-    return ["; ".join(said)] if said else []
+        named = (one.get("field") or one.get("pointer")) if isinstance(one, dict) else None
+        steps = re.findall(r"[^./\[\]]+", str(named or ""))
+        if steps and all(step in FIELD_NAMES or re.fullmatch(r"\d{1,2}", step) for step in steps):
+            fields.append(".".join(steps))
+    return [f"{field} is wrong" for field in dict.fromkeys(fields)]
 
 
 def _shipment(found: _Shipment) -> CarrierShipment:

@@ -17,6 +17,11 @@ from waybill_runtime.work import Cause, Work
 
 _STATUSES = frozenset(get_args(TrackingStatus))
 _LAST = frozenset({"delivered", "return_to_sender"})
+_IN_ITS_HOUSES = frozenset(
+    {"label_created", "picked_up", "in_transit", "out_for_delivery", "delayed"}
+)
+"""Where a place is the carrier's own; at others it may be the recipient's door, or a neighbour."""
+PLACE_MAX = 80
 
 
 class NotDispatched(Exception):
@@ -101,7 +106,7 @@ def _tracking(id_: str, shipment: CarrierShipment) -> commands.NoteTracking:
                 tracking_number=parcel.tracking_number,
                 status=scan.status,  # type: ignore[arg-type]  # one of the Literal's, checked below
                 happened_at=scan.happened_at,
-                place=scan.place[:500],
+                place=scan.place[:PLACE_MAX] if scan.status in _IN_ITS_HOUSES else "",
             )
             for parcel in shipment.parcels
             for scan in parcel.scans

@@ -15,6 +15,12 @@ KEPT_S = 5.0
 """How long a connection without work is kept: less than any relay waits for the next mail."""
 KEPT_MAX = 4
 
+_QUEUED = re.compile(
+    r"\b(?:queued as|id=)\s*(?=[A-Za-z-]*\d)(?=[\d-]*[A-Za-z])([A-Za-z0-9-]{4,40})(?![\w.@+-])",
+    re.IGNORECASE,
+)
+"""A queue's id as Postfix (`queued as 4bXw`) and Exim (`id=1rT2-0004`) name it."""
+
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 """An e-mail address as browsers take one (WHATWG HTML, section 4.10.5.1.5)."""
 
@@ -45,7 +51,7 @@ class SmtpChannel:
             raise ChannelUnavailable(f"SMTP {error.code}") from error
         except (aiosmtplib.SMTPException, OSError) as error:
             raise ChannelUnavailable(type(error).__name__) from error
-        return answer[:200]
+        return _reference(answer)
 
     def _mail(self, message: Outgoing) -> EmailMessage:
         """The message as a mail to exactly one address, whatever that address's text says."""
@@ -89,3 +95,12 @@ class SmtpChannel:
     async def close(self) -> None:
         while self._kept:
             self._kept.pop()[1].close()
+
+
+def _reference(answer: str) -> str:
+    """What a relay is asked by later: that it took the mail, and its queue's id if it says one.
+
+    Never its words: they may name whom the mail is for, and a reference is kept in an event.
+    """
+    queued = _QUEUED.search(answer)
+    return f"250 {queued[1]}" if queued else "250"

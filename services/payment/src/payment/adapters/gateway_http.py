@@ -1,6 +1,7 @@
 """The card gateway over HTTP: one try per call, and no answer believed that is not understood."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ RETRYABLE = frozenset({"issuer_unavailable", "processing_error", "try_again_late
 REFUSALS = frozenset({400, 404, 409, 422})
 UNDECIDED = frozenset({"authorization-pending", "idempotency-key-reused"})
 """Refusals that do not say what became of the operation itself."""
+_CODE = re.compile(r"[a-z][a-z0-9_-]{0,79}")
+"""A word of the gateway's that is kept. No other is: it may name a person, and events stay."""
 
 
 class HttpGateway:
@@ -127,10 +130,10 @@ def _decided(
 ) -> Answer:
     """A verdict; `authorization` is given where the operation was to make one."""
     if outcome == "declined":
-        code = str(operation["decline_code"])[:80]
+        code = _code(operation["decline_code"]) or "declined"
         return Declined(code=code, retryable=code in RETRYABLE)
     if outcome != "approved":
-        return Unknown(detail=f"the gateway says {outcome!r}"[:200])
+        return Unknown(detail=f"the gateway's outcome is {_code(outcome) or 'none'}")
     if authorization is None:
         return Done()
     return Authorized(
@@ -141,7 +144,7 @@ def _decided(
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.utcoffset() is None:
-        raise ValueError(f"{text!r} has no offset")
+        raise ValueError("a moment has no offset")
     return moment
 
 
@@ -149,8 +152,14 @@ def _slug(response: httpx.Response) -> str:
     """The stable end of a problem's type; empty when this is no problem document."""
     if not response.headers.get("content-type", "").startswith("application/problem+json"):
         return ""
-    return str(response.json()["type"]).rpartition(":")[2][:80]
+    return _code(str(response.json()["type"]).rpartition(":")[2])
+
+
+def _code(said: object) -> str:
+    """A code as it is; empty for whatever is none."""
+    return said if isinstance(said, str) and _CODE.fullmatch(said) else ""
 
 
 def _no_answer(error: Exception) -> Unknown:
-    return Unknown(detail=f"{type(error).__name__}: {error}"[:200])
+    """Never an error's text: it may quote what the gateway said."""
+    return Unknown(detail=type(error).__name__)
