@@ -20,7 +20,7 @@ ROOMS_MORE = {
     "payment": {"timers", *OUTSIDE, "calls"},
     "fulfillment": {"timers", *OUTSIDE, "feed", "testing"},
     "notification": {*OUTSIDE, "rendering"},
-    "tracking": {"words"},
+    "tracking": {"words", "testing"},
 }
 ROOMS_OF_JOBS = {
     "waybill_runtime.decider.Follow": ("due",),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from waybill_runtime.http import server
 from waybill_runtime.http.server import HEAD_BYTES_MAX, Server, new_server
@@ -75,9 +75,9 @@ Dial = Callable[[], Any]
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[tuple[Server, Dial]]:
-    """A server of `_echo`, and a way to call it."""
-    live = new_server(_echo, host="127.0.0.1", port=0)
+async def listening(app: ASGIApp = _echo) -> AsyncIterator[tuple[Server, Dial]]:
+    """A server of an application, and a way to call it."""
+    live = new_server(app, host="127.0.0.1", port=0)
     serving = asyncio.ensure_future(live.serve())
     while not live.started:
         await asyncio.sleep(0.01)
@@ -194,13 +194,50 @@ async def test_what_is_no_http_is_refused_with_a_problem(said: bytes) -> None:
 
 async def test_one_request_too_many_is_asked_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUESTS_AT_ONCE", 2)
-    async with listening() as (_, dial):
-        await dial()
+    over = asyncio.Event()
+
+    async def held(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/held":
+            await asyncio.wait_for(over.wait(), 5)
+        await _echo(scope, receive, send)
+
+    async with listening(held) as (live, dial):
+        busy = [await dial(), await dial()]
+        for talk in busy:
+            await talk.say(GET.replace(b" / ", b" /held ") + b"\r\n")
+        while len(live.server_state.tasks) < 2:
+            await asyncio.sleep(0.01)
         talk = await dial()
         await talk.say(GET + b"\r\n")
         status, headers, _ = await talk.hear()
         assert (status, headers["retry-after"]) == (503, "1")
         assert headers["content-type"] == "application/problem+json"
+        for path in (b"/livez", b"/readyz", b"/metrics"):  # or a busy process is started anew
+            talk = await dial()
+            await talk.say(GET.replace(b" / ", b" " + path + b" ") + b"\r\n")
+            assert (await talk.hear())[0] == 200
+        over.set()
+        assert [(await talk.hear())[0] for talk in busy] == [200, 200]
+
+
+async def test_who_says_nothing_takes_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUESTS_AT_ONCE", 2)
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 8)
+    async with listening() as (live, dial):
+        kept = await dial()
+        await kept.say(GET + b"\r\n")
+        assert (await kept.hear())[0] == 200
+        silent = [await dial() for _ in range(20)]
+        for talk in silent[::2]:
+            await talk.say(GET)  # a head that does not end
+        for _ in range(3):
+            talk = await dial()
+            await talk.say(GET + b"\r\n")
+            assert (await talk.hear())[0] == 200
+        assert len(live.server_state.connections) <= 8
+        assert (await silent[0].hear())[0] == 0  # ended
+        await kept.say(GET + b"\r\n")
+        assert (await kept.hear())[0] == 200
 
 
 async def test_a_websocket_is_answered_as_the_request_that_it_is() -> None:

@@ -37,6 +37,7 @@ Kind = Literal[
     "invalid-request",
     "wrong-quantities",
     "precondition-required",
+    "stream-limit",
     "too-many-requests",
     "headers-too-large",
     "unexpected",
@@ -201,6 +202,11 @@ KINDS: Mapping[Kind, Entry] = {
         428,
         "`If-Match` is missing.",
         "Send the ETag that was seen, or `*` for any.",
+    ),
+    "stream-limit": Entry(
+        429,
+        "This tracking link, or this address, has as many event streams open as one may have.",
+        "Poll instead, or close a stream and open another after `Retry-After`.",
     ),
     "too-many-requests": Entry(
         429,

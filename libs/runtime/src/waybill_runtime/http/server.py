@@ -1,9 +1,10 @@
 """uvicorn with limits on what a client may owe us: time, headers and manners.
 
 uvicorn waits for the rest of a request without limit and keeps its headers without limit, and
-each connection that waits counts against everybody's (`limit_concurrency`). Here a request has
-REQUEST_S to arrive, its head HEAD_BYTES_MAX, and what is refused before the application is asked
-is a problem document too.
+counts each connection that waits against everybody's (its `limit_concurrency`). Here a request has
+REQUEST_S to arrive, its head HEAD_BYTES_MAX; only who asks takes a place, who says nothing makes
+way when there are too many; probes are always answered; and what is refused before the application
+is asked is a problem document too.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http import flow_control
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -23,12 +23,15 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from waybill_runtime.http import problem
 from waybill_runtime.http.kinds import Kind
+from waybill_runtime.http.limits import UNLIMITED_PATHS
 from waybill_runtime.http.problem import CONTENT_TYPE
 
 log = structlog.get_logger("waybill.http")
 
 STOP_S = 20
 REQUESTS_AT_ONCE = 512
+CONNECTIONS_MAX = 768
+"""More than are at work, fewer than the 1,024 files that a process may have open by default."""
 KEEP_ALIVE_S = 75
 """Longer than clients and proxies keep a silent connection (5 to 60 s): they close it, not we. A
 server that closes first resets the request that is on its way.
@@ -77,10 +80,14 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = True
     _is_whole = False
     _head_bytes = 0
+    _silent_since_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # a TCP server has Transports
+        self._silent_since_s = self.loop.time()
         self._expect()
+        if len(self.connections) > CONNECTIONS_MAX:
+            self._make_way()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._arrived()
@@ -116,17 +123,39 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_whole = True
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        self._silent_since_s = self.loop.time()
+        super().on_response_complete()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         head = len(cycle.scope["raw_path"] or b"") + len(cycle.scope["query_string"])
         head += sum(len(name) + len(value) for name, value in cycle.scope["headers"])
-        if app is flow_control.service_unavailable:
-            app = _OVERLOADED
-        elif head > HEAD_BYTES_MAX:
+        if head > HEAD_BYTES_MAX:
             app = _HEAD_TOO_LARGE
+        elif len(self.tasks) >= REQUESTS_AT_ONCE and cycle.scope["path"] not in UNLIMITED_PATHS:
+            log.warning("too many requests at once", requests=len(self.tasks))
+            app = _OVERLOADED
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, MALFORMED)
+
+    def _make_way(self) -> None:
+        """End the connection that says nothing: who never asked first, then who asked longest ago.
+
+        A new one that asks at once is served, however many are held open beside it.
+        """
+        silent = [
+            one
+            for one in self.connections
+            if isinstance(one, BoundedProtocol)
+            and (one.cycle is None or one.cycle.response_complete)
+            and not one.transport.is_closing()
+        ]
+        if silent:
+            min(
+                silent, key=lambda one: (one.cycle is not None, one._silent_since_s)
+            ).transport.close()
 
     def _expect(self) -> None:
         self._due = self.loop.call_later(REQUEST_S, self._late)
@@ -178,7 +207,6 @@ def new_server(app: ASGIApp, *, host: str, port: int) -> Server:
             ws="none",
             log_config=None,
             access_log=False,
-            limit_concurrency=REQUESTS_AT_ONCE,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_S,
             server_header=False,
