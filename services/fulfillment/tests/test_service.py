@@ -1,6 +1,13 @@
 """The service on memory adapters: facts in, commands in, facts out."""
 
+from functools import partial
+
+import pytest
+from structlog.testing import capture_logs
+
+from fulfillment.ports import CarrierShipment, LabelOrder, ParcelToSend
 from fulfillment.testing.running import (
+    BUYER,
     FFO,
     FFO_2,
     ORDER,
@@ -86,6 +93,53 @@ async def test_a_label_whose_answer_was_lost_is_finished_by_the_job_and_bought_o
         assert again.status_code == 200
         assert again.json()["shipments"][0]["packages"][0]["tracking_number"] == "MEM000001001"
         assert it.carrier.purchases == [SHP]
+
+
+@pytest.mark.parametrize("by", ["the job", "the same request"])
+async def test_a_label_is_looked_up_before_it_is_bought_again(by: str) -> None:
+    async with running() as it:
+        await it.tell(confirmed())
+        await it.bring_to_packed()
+        it.carrier.fail_after = 1
+        asked = partial(it.ask, f"{FFO}/ship", {"service": "standard"}, key="ship-1")
+        assert (await asked()).status_code == 503
+        it.carrier.forget_keys()
+        it.clock.pass_s(11)
+        if by == "the job":
+            await it.run_jobs()
+        assert (await asked()).status_code == 200
+        assert it.carrier.purchases == [SHP]
+
+
+async def test_a_label_that_was_refused_is_looked_up_before_another_is_bought() -> None:
+    async with running() as it:
+        await it.tell(confirmed())
+        await it.bring_to_packed()
+        assert (await it.ask(f"{FFO}/ship", {"service": "drone"})).status_code == 409
+        packages = [ParcelToSend(reference=f"pkg{FFO[3:]}-1", weight_g=900)]
+        await it.carrier.buy_labels(  # what it refused, it sold all the same
+            LabelOrder(
+                reference=SHP, idempotency_key="k", service="standard", to=BUYER, parcels=packages
+            )
+        )
+        assert (await it.ask(f"{FFO}/ship", {"service": "standard"})).status_code == 200
+        assert it.carrier.purchases == [SHP]
+
+
+async def test_parcels_that_are_not_ours_are_told_of_without_the_carriers_words() -> None:
+    async with running() as it:
+        await it.tell(confirmed())
+        await it.bring_to_packed()
+        it.carrier.fail_before = 1
+        await it.ask(f"{FFO}/ship", {"service": "standard"})
+        person = "Ada Lovelace, 12 St James's Square"
+        theirs = CarrierShipment(reference=person, carrier="c", parcels=())
+        it.carrier._shipments[SHP] = theirs
+        it.clock.pass_s(11)
+        with capture_logs() as logs:
+            await it.run_jobs()
+        (told,) = [line for line in logs if line["event"] == "effect comes back"]
+        assert told["reason"] == f"the carrier's parcels of {SHP} are not ours"
 
 
 async def test_a_label_that_was_not_bought_is_bought_by_the_job_under_the_same_key() -> None:

@@ -126,7 +126,7 @@ def _bought(id_: str, phase: state.Labelling, shipment: CarrierShipment) -> Verd
     ours = {package.package_id for package in phase.packages}
     theirs = {parcel.reference for parcel in shipment.parcels}
     if ours != theirs:
-        raise CarrierUnavailable(f"the carrier's parcels of {shipment.reference} are not ours")
+        raise CarrierUnavailable(f"the carrier's parcels of {state.shipment_of(id_)} are not ours")
     return commands.NoteLabel(
         fulfillment_order_id=id_,
         idempotency_key=phase.idempotency_key,
