@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import subprocess
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import httpx
 import pytest
 import structlog
 from pydantic import SecretStr, ValidationError
+from structlog.testing import capture_logs
 
 from waybill import home as homes
 from waybill import plan, programs
@@ -156,18 +158,44 @@ def test_whatever_is_logged_stays_one_line_of_json() -> None:
         assert not any(ord(c) < 32 or c in "\x7f\x85\u2028\u2029" for c in line)
 
 
-@pytest.mark.parametrize(
-    "given", ["a b", "a\tb", "x" * 65, "", "é", "a;b", "{}", "a\r\nb", "ok\n", "../../x"]
-)
-def test_a_request_id_that_is_none_is_replaced(given: str) -> None:
+@pytest.fixture(scope="module")
+def answered_id() -> Callable[[str], tuple[str, str]]:
+    """Tells the request id of the answer to a request with this one, and all that was logged."""
     loop = SeededLoop.of(1)
     whole = system.make(World(), loop)
+    loop.run(whole.begin())
 
-    async def asked() -> httpx.Response:
-        await whole.begin()
+    async def asked(given: str) -> httpx.Response:
         async with whole.wire.client("capture", {}) as http:
-            return await http.get("/livez", headers={b"X-Request-Id": given.encode()})
+            return await http.get("/v1/orders", headers={b"X-Request-Id": given.encode()})
 
-    answer = loop.run(asked())
-    assert answer.headers["x-request-id"].startswith("req_")
-    assert "\n" not in answer.headers["x-request-id"]
+    def answered(given: str) -> tuple[str, str]:
+        with capture_logs() as logged:
+            answer = loop.run(asked(given))
+        return answer.headers["x-request-id"], repr(logged)
+
+    return answered
+
+
+WORDS = ["a b", "a\tb", "x" * 65, "", "é", "a;b", "{}", "a\r\nb", "ok\n", "../../x"]
+PEOPLE = ["+442079460000", "442079460000", "020-7946-0000", "ada@example.com", "0207.946.0000", "-"]
+
+
+@pytest.mark.parametrize("given", [*WORDS, *PEOPLE])
+def test_a_request_id_that_is_none_is_replaced(
+    given: str, answered_id: Callable[[str], tuple[str, str]]
+) -> None:
+    answered, logged = answered_id(given)
+    assert answered.startswith("req_")
+    assert "\n" not in answered
+    assert answered in logged
+    assert given not in PEOPLE[:-1] or given not in logged
+
+
+@pytest.mark.parametrize("given", ["550e8400-e29b-41d4-a716-446655440000", "Web-1_a.9", "x" * 64])
+def test_a_request_id_of_the_callers_is_his_in_the_answer_and_in_the_log(
+    given: str, answered_id: Callable[[str], tuple[str, str]]
+) -> None:
+    answered, logged = answered_id(given)
+    assert answered == given
+    assert given in logged

@@ -22,7 +22,8 @@ DRAINED_BYTES_MAX = 4 * 1024 * 1024
 """How much of a body that is refused is still read, so that its sender comes to read the answer."""
 NUL_REFUSED = "The path or the query holds a NUL (%00), which no id and no text has here."
 NO_UTF8 = "The body has a NUL byte at its beginning, as UTF-16 and UTF-32 have. Send JSON in UTF-8."
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = re.compile(r"(?=[0-9._-]*[A-Za-z])[A-Za-z0-9._-]{1,64}")
+"""With a letter: a number alone may be somebody's telephone, and ids are logged."""
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 
 
