@@ -69,14 +69,14 @@ async def test_a_cut_resets_what_is_open_and_refuses_what_comes() -> None:
     async with linked() as (link, _):
         async with connected(link) as (reader, writer):
             await greet(reader, writer)
-            link.refuses = True
             assert link.cut() == 1
             with pytest.raises(ConnectionError):
                 await asyncio.wait_for(reader.readexactly(1), 5)
-        async with connected(link) as (reader, _):
-            with suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 5) == b""
-        link.refuses = False
+        with link.refusing():
+            async with connected(link) as (reader, _):
+                with suppress(ConnectionError):
+                    assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert (link.told.reset, link.told.refused) == (1, 1)
         async with connected(link) as (reader, writer):
             await greet(reader, writer)
 
@@ -84,11 +84,10 @@ async def test_a_cut_resets_what_is_open_and_refuses_what_comes() -> None:
 async def test_what_is_slowed_comes_late_and_in_order_even_as_it_heals() -> None:
     async with linked() as (link, _), connected(link) as (reader, writer):
         await greet(reader, writer)
-        link.delay_s = 0.2
-        begun_s = asyncio.get_running_loop().time()
-        writer.write(b"1")
-        await asyncio.sleep(0.05)
-        link.delay_s = 0.0
+        with link.slowed(0.2):
+            begun_s = asyncio.get_running_loop().time()
+            writer.write(b"1")
+            await asyncio.sleep(0.05)
         writer.write(b"2")
         assert await asyncio.wait_for(reader.readexactly(2), 5) == b"12"
         assert asyncio.get_running_loop().time() - begun_s >= 0.2
@@ -97,26 +96,59 @@ async def test_what_is_slowed_comes_late_and_in_order_even_as_it_heals() -> None
 async def test_deaf_outwards_nothing_arrives_until_it_heals_and_then_all_of_it() -> None:
     async with linked() as (link, echo), connected(link) as (reader, writer):
         await greet(reader, writer)
-        link.hear(frozenset({"out"}))
-        echo.said.clear()
-        writer.write(b"lost?")
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(echo.said.wait(), 0.2)
-        link.hear(frozenset())
+        with link.deaf("out"):
+            echo.said.clear()
+            writer.write(b"lost?")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(echo.said.wait(), 0.2)
+        assert link.told.held_back == len(b"lost?")
         assert await asyncio.wait_for(reader.readexactly(5), 5) == b"lost?"
 
 
 async def test_deaf_backwards_the_deed_is_done_and_its_answer_does_not_come() -> None:
     async with linked() as (link, echo), connected(link) as (reader, writer):
         await greet(reader, writer)
-        link.hear(frozenset({"back"}))
-        echo.said.clear()
-        writer.write(b"commit")
-        await asyncio.wait_for(echo.said.wait(), 5)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(reader.read(1), 0.2)
-        link.hear(frozenset())
+        with link.deaf("back"):
+            echo.said.clear()
+            writer.write(b"commit")
+            await asyncio.wait_for(echo.said.wait(), 5)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.2)
+        assert link.told.held_back == len(b"commit")
         assert await asyncio.wait_for(reader.readexactly(6), 5) == b"commit"
+
+
+async def test_what_waits_in_a_connection_that_is_given_up_was_held_back_too() -> None:
+    async with linked() as (link, echo), connected(link) as (reader, writer):
+        await greet(reader, writer)
+        with link.deaf("back"):
+            echo.said.clear()
+            writer.write(b"commit")
+            await asyncio.wait_for(echo.said.wait(), 5)
+            await asyncio.sleep(0.05)
+            writer.close()
+            while link.connections:
+                await asyncio.sleep(0.01)
+        assert link.told.held_back == len(b"commit")
+
+
+async def test_faults_on_one_link_do_not_heal_each_other() -> None:
+    async with linked() as (link, _), connected(link) as (reader, writer):
+        await greet(reader, writer)
+        with link.refusing(), link.slowed(0.3), link.deaf("back"):
+            with link.refusing(), link.slowed(0.1), link.deaf("back"), link.deaf("out"):
+                assert link.delay_s == 0.3
+            assert link.delay_s == 0.3
+            assert link.is_deaf("back")
+            assert not link.is_deaf("out")
+            writer.write(b"x")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.5)
+            async with connected(link) as (second, _):
+                with suppress(ConnectionError):
+                    assert await asyncio.wait_for(second.read(), 5) == b""
+        assert link.delay_s == 0.0
+        assert await asyncio.wait_for(reader.readexactly(1), 5) == b"x"
 
 
 async def test_an_end_goes_through_and_nothing_stays_open() -> None:

@@ -34,13 +34,12 @@ class Struck:
 
 
 class Conductor:
-    """Carries out one plan. `active` are the faults under way."""
+    """Carries out one plan."""
 
     def __init__(
         self, ground: Ground, kinds: Mapping[str, Striking], clock: Clock, log: Path
     ) -> None:
         self.done: list[Struck] = []
-        self.active: set[int] = set()
         self._overlapped: set[int] = set()
         self._ground = ground
         self._kinds = kinds
@@ -60,7 +59,7 @@ class Conductor:
     async def _carry_out(self, fault: Fault) -> None:
         begun_s = struck_s = self._now_s()
         note, struck = "", False
-        self._begin(fault.number)
+        self._begin(fault)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(STRIKE_S):
@@ -69,11 +68,12 @@ class Conductor:
                 struck, struck_s = True, self._now_s()
                 await asyncio.sleep(fault.lasts_s)
         except NotStruck as reason:
-            note = f"not struck: {reason}"
+            # Found nothing to strike, or was found on leaving to have had no effect.
+            note, struck = f"not struck: {reason}", False
         except TimeoutError:
             note = f"not struck within {STRIKE_S:.0f} s"
         finally:
-            self.active.discard(fault.number)
+            self._ground.end(fault)
         self._note(
             Struck(
                 number=fault.number,
@@ -88,10 +88,10 @@ class Conductor:
             )
         )
 
-    def _begin(self, number: int) -> None:
-        if self.active:
-            self._overlapped |= {number, *self.active}
-        self.active.add(number)
+    def _begin(self, fault: Fault) -> None:
+        if self._ground.under_way:
+            self._overlapped |= {fault.number, *self._ground.under_way}
+        self._ground.begin(fault)
 
     def _note(self, struck: Struck) -> None:
         self.done.append(struck)

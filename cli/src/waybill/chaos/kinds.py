@@ -9,11 +9,14 @@ from waybill.chaos.plan import Kind
 from waybill.failure import USAGE, Failure
 from waybill.programs import SANDBOXES, SERVICES, BusName
 from waybill_events.catalogue import TOPICS
+from waybill_runtime.jobs import LEASE_S
 
 DATABASES = tuple(f"{name}.database" for name in SERVICES)
 BUS_LINKS = tuple(f"{name}.bus" for name in SERVICES)
 PARTNER_LINKS = ("payment.gateway", "fulfillment.carrier")
 PARTNERS = ("gateway", "carrier")
+PAUSE_S = (2.0, LEASE_S + 15.0)
+"""Now and then longer than a job's lease: what wakes then finds its job in other hands."""
 ORDER_TOPICS = ("orders", "inventory", "payments", "fulfillment")
 
 
@@ -46,7 +49,7 @@ def _kind(
 _ALL = (
     _kind("service-kill", processes.kill, SERVICES, weight=4),
     _kind("service-stop", processes.stop, SERVICES),
-    _kind("service-pause", processes.pause, SERVICES, (2.0, 30.0), weight=2),
+    _kind("service-pause", processes.pause, SERVICES, PAUSE_S, weight=2),
     _kind("postgres-kill", processes.stop_postgres, ("postgres",), weight=2),
     _kind("postgres-fast", processes.stop_postgres, ("postgres",)),
     _kind("postgres-immediate", processes.stop_postgres, ("postgres",)),

@@ -4,11 +4,16 @@ What is held back is not lost, as in a network that is away and then retransmits
 sockets' own buffers, and the sender feels it as back-pressure.
 """
 
+import array
 import asyncio
+import fcntl
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import termios
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 from waybill import ports
@@ -21,8 +26,21 @@ RESET = struct.pack("ii", 1, 0)
 """Linger for no time at all: closing then resets."""
 
 
+@dataclass(slots=True)
+class Told:
+    """What faults have done to a link so far: connections reset and refused, chunks that came
+    late, bytes that waited for a deaf direction.
+    """
+
+    reset: int = 0
+    refused: int = 0
+    late: int = 0
+    held_back: int = 0
+
+
 class Link:
-    """One listening port and where it leads. Faults are set and taken back at run time.
+    """One listening port and where it leads. A fault holds from entering it to leaving it, and
+    several hold at once: none takes back what another one wants.
 
     `upstream` answers the port to connect to, asked anew for each connection.
     """
@@ -30,17 +48,23 @@ class Link:
     def __init__(self, name: str, port: int, upstream: Callable[[], int | None]) -> None:
         self.name = name
         self.port = port
-        self.refuses = False
-        self.delay_s = 0.0
-        self.deaf: frozenset[Direction] = frozenset()
+        self.told = Told()
+        self._refusing = 0
+        self._delays_s: Counter[float] = Counter()
+        self._deaf: Counter[Direction] = Counter()
         self._upstream = upstream
         self._connecting = asyncio.TaskGroup()
         self._sides: set[_Side] = set()
 
     @property
+    def delay_s(self) -> float:
+        """By how much each chunk comes late now: the longest that anybody wants."""
+        return max(self._delays_s.elements(), default=0.0)
+
+    @property
     def connections(self) -> int:
         """How many are open, counted at the service's side."""
-        return sum(side.direction == "out" for side in self._sides)
+        return sum(side.direction == "out" and side.is_open for side in self._sides)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -59,13 +83,44 @@ class Link:
     def cut(self) -> int:
         """Reset every open connection, both ends; answers how many there were."""
         count = self.connections
+        self.told.reset += count
         for side in list(self._sides):
             side.abort()
         return count
 
-    def hear(self, deaf: frozenset[Direction]) -> None:
-        """Hold back what comes in these directions, the ends of connections too."""
-        self.deaf = deaf
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """New connections are reset while inside."""
+        self._refusing += 1
+        try:
+            yield
+        finally:
+            self._refusing -= 1
+
+    @contextmanager
+    def slowed(self, delay_s: float) -> Iterator[None]:
+        """Each chunk comes later while inside, both ways."""
+        self._delays_s[delay_s] += 1
+        try:
+            yield
+        finally:
+            self._delays_s[delay_s] -= 1
+
+    @contextmanager
+    def deaf(self, direction: Direction) -> Iterator[None]:
+        """What comes in this direction is held back while inside, ends of connections too."""
+        self._deaf[direction] += 1
+        self._obey()
+        try:
+            yield
+        finally:
+            self._deaf[direction] -= 1
+            self._obey()
+
+    def is_deaf(self, direction: Direction) -> bool:
+        return self._deaf[direction] > 0
+
+    def _obey(self) -> None:
         for side in self._sides:
             side.obey()
 
@@ -74,7 +129,8 @@ class Link:
         self._connecting.create_task(self._connect(side))
 
     async def _connect(self, side: "_Side") -> None:
-        port = None if self.refuses else self._upstream()
+        self.told.refused += self._refusing > 0
+        port = None if self._refusing else self._upstream()
         try:
             if port is None:
                 raise ConnectionRefusedError("refused by the proxy")
@@ -101,7 +157,12 @@ class _Side(asyncio.Protocol):
         self._link = link
         self._held = bytearray()
         self._told_to_wait = False
+        self._is_deaf = False
         self._next_s = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  the loop's promise for TCP
@@ -124,9 +185,11 @@ class _Side(asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        if self._link.delay_s or self._next_s > now_s:
+        delay_s = self._link.delay_s
+        if delay_s or self._next_s > now_s:
+            self._link.told.late += delay_s > 0
             # Never before what was sent earlier, whatever the delay is by now.
-            self._next_s = max(now_s + self._link.delay_s, self._next_s)
+            self._next_s = max(now_s + delay_s, self._next_s)
             loop.call_at(self._next_s, self.peer.write, data)
         else:
             self.peer.write(data)
@@ -147,6 +210,7 @@ class _Side(asyncio.Protocol):
         if peer is None or peer.transport is None or peer.transport.is_closing():
             return
         if exc is None:
+            peer.count_held_back()
             peer.transport.close()
         else:
             peer.abort()
@@ -168,15 +232,28 @@ class _Side(asyncio.Protocol):
         """Read or do not read, as the link and the peer want it."""
         if self.transport is None or self.transport.is_closing():
             return
-        if self._told_to_wait or self.direction in self._link.deaf:
+        is_deaf = self._link.is_deaf(self.direction)
+        if self._is_deaf and not is_deaf:
+            self.count_held_back()
+        self._is_deaf = is_deaf
+        if self._told_to_wait or is_deaf:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()
+
+    def count_held_back(self) -> None:
+        """Note the bytes that came while nothing was read; they stand in the socket."""
+        if self._is_deaf and self.transport is not None and not self.transport.is_reading():
+            waits = array.array("i", [0])
+            number = self.transport.get_extra_info("socket").fileno()
+            fcntl.ioctl(number, termios.FIONREAD, waits)
+            self._link.told.held_back += waits[0]
 
     def abort(self) -> None:
         """Reset the connection: its other end sees an error, not an orderly end."""
         if self.transport is None or self.transport.is_closing():
             return
+        self.count_held_back()
         self.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, RESET
         )

@@ -53,7 +53,7 @@ class Outcome:
 
 def planned(faults: int) -> int:
     """How many are planned so that so many strike."""
-    return faults + max(2, faults // 10)
+    return faults + max(3, faults // 6)
 
 
 async def segment(path: Path, wish: Wish, clock: Clock, tell: Tell) -> Outcome:
@@ -105,7 +105,7 @@ class _Run:
     ) -> None:
         self._house, self._past, self._wish = house, past, wish
         self._clock, self._tell, self._load = clock, tell, load
-        recovery = Recovery(http, clock, self._urls, lambda: self._conductor.active)
+        recovery = Recovery(http, clock, self._urls, lambda: self._ground.under_way)
         self._ground = Ground(house, load, recovery, http, clock)
         self._ground.planted += past.planted
         own_disk = disks.postgres_room(house.home.path).is_mount()

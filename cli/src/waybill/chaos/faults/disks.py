@@ -55,6 +55,8 @@ async def fill(ground: Ground, fault: Fault) -> AsyncIterator[str]:
     ballast = room / f"{BALLAST}-{fault.number}"
     try:
         taken = await asyncio.to_thread(_fill, ballast)
+        if not taken:
+            raise NotStruck("there was nothing left to fill")
         yield f"{taken >> 20} MiB of ballast"
     finally:
         with suppress(FileNotFoundError):

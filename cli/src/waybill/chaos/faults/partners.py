@@ -1,7 +1,11 @@
-"""Gateway and carrier lie: time-outs before and after the deed, errors, callbacks out of turn."""
+"""Gateway and carrier lie: time-outs before and after the deed, errors, callbacks out of turn.
+
+They count themselves how often they did: whose lies nobody heard have not struck.
+"""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 
@@ -54,22 +58,43 @@ async def _lying(ground: Ground, fault: Fault, rates: Mapping[str, float]) -> As
     active = ground.lies.setdefault(fault.target, {})
     active[fault.number] = rates
     try:
-        await _tell(ground, fault.target)
+        before = await _struck(ground, fault.target)
+        lies = await _tell(ground, fault.target)
+        if not rates.items() <= lies.items():
+            raise NotStruck(f"{fault.target} does not lie as it was told to")
         yield ", ".join(f"{name} {rate}" for name, rate in rates.items())
+        after = await _struck(ground, fault.target)
     finally:
         del active[fault.number]
-        await _tell(ground, fault.target, must=False)
+        with suppress(NotStruck):
+            await _tell(ground, fault.target)
+    # One that was started anew meanwhile counts from nothing.
+    if not any(after.get(name, 0) not in (0, before.get(name, 0)) for name in rates):
+        raise NotStruck(f"{fault.target} was asked nothing that it lied about")
 
 
-async def _tell(ground: Ground, partner: str, *, must: bool = True) -> None:
-    """The partner lies as all active faults together want it; a restarted one lies no more."""
+async def _tell(ground: Ground, partner: str) -> Mapping[str, float]:
+    """The partner lies as all active faults together want it; a restarted one lies no more.
+
+    Answers what it lies about by its own word.
+    """
     rates: dict[str, float] = {}
     for one in ground.lies[partner].values():
         rates.update(one)
+    found: Mapping[str, float] = await _ask(ground, partner, "POST", rates)
+    return found
+
+
+async def _struck(ground: Ground, partner: str) -> Mapping[str, int]:
+    """How often each lie struck, by the partner's own count since it started."""
+    found: Mapping[str, int] = (await _ask(ground, partner, "GET"))["struck"]
+    return found
+
+
+async def _ask(ground: Ground, partner: str, method: str, rates: object = None) -> Any:
     url = f"{ground.house.system.values[f'{partner.upper()}_URL']}/faults"
     try:
-        answer = await ground.http.post(url, json=rates)
-        answer.raise_for_status()
+        answer = await ground.http.request(method, url, json=rates)
+        return answer.raise_for_status().json()
     except httpx.HTTPError as error:
-        if must:
-            raise NotStruck(f"{partner} does not answer: {type(error).__name__}") from error
+        raise NotStruck(f"{partner} does not answer: {type(error).__name__}") from error

@@ -46,12 +46,17 @@ async def add(ground: Ground, fault: Fault) -> AsyncIterator[str]:
 
 
 async def _ready(ground: Ground, replica: "subprocess.Popen[bytes]", port: int) -> None:
-    """Wait until it is ready; one that dies of the other faults has struck all the same."""
+    """Return once it is ready.
+
+    Raises:
+        NotStruck: it ended, as the other faults would have it, or did not come up.
+    """
     deadline_s = ground.clock.monotonic_s() + READY_S
     while ground.clock.monotonic_s() < deadline_s and replica.poll() is None:
         if await answers(port, "/readyz"):
             return
         await asyncio.sleep(POLL_S)
+    raise NotStruck(f"the replica was not ready (exit code {replica.poll()})")
 
 
 async def _end(replica: "subprocess.Popen[bytes]", *, dies: bool) -> None:

@@ -1,8 +1,11 @@
 """A read model built again and switched under way, while customers go on reading it."""
 
 import asyncio
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from typing import Literal
 
 import httpx
 
@@ -12,9 +15,22 @@ from waybill.chaos.plan import Fault
 from waybill_runtime.lifecycle import alongside
 
 READ_EVERY_S = 0.1
+READ_TIMEOUT_S = 5.0
 WAIT_S = 200.0
 TRIES = 5
-REFUSED_FROM = 500
+KEPT = 3
+"""So many views that were there are read again until the rebuild ends, beside the newest."""
+AWAY = frozenset({"tracking", "tracking.database", "postgres"})
+HARMLESS = frozenset({"rebuild", "replica"})
+AWAY_FOR_S = 10.0
+"""A fault on what tracking reads from excuses a read for so long after it has healed."""
+
+Verdict = Literal["equal", "different", "failed"]
+Read = Literal[
+    "answered", "unseen", "limited", "gone", "unavailable", "failed", "timed_out", "away"
+]
+NO_HARM = frozenset({"answered", "unseen", "limited"})
+"""`unseen` has not come yet, `limited` is a customer who asks too often."""
 
 
 @asynccontextmanager
@@ -29,13 +45,18 @@ async def rebuild(ground: Ground, fault: Fault) -> AsyncIterator[str]:
         done = [await _one(ground, fault, view.name) for view in registry.views(fault.target)]
     finally:
         ground.one_rebuild.release()
-    yield "; ".join(done)
+    if not any(documents for _, documents in done):
+        raise NotStruck("there was no document to build again")
+    yield "; ".join(said for said, _ in done)
 
 
-async def _one(ground: Ground, fault: Fault, view: str) -> str:
-    """Build it; interrupted by another fault, it is called again, as staff would."""
-    reads = {"answered": 0, "refused": 0}
-    async with alongside(_read(ground, reads)):
+async def _one(ground: Ground, fault: Fault, view: str) -> tuple[str, int]:
+    """Build it; interrupted by another fault, it is called again, as staff would.
+
+    Answers what came of it, and how many documents were compared.
+    """
+    reads: Counter[str] = Counter(answered=0, refused=0)
+    async with alongside(Reader(ground, fault, reads).run()):
         for attempt in range(1, TRIES + 1):
             tries = attempt
             code, text = await ground.command(
@@ -44,29 +65,90 @@ async def _one(ground: Ground, fault: Fault, view: str) -> str:
             if code == 0:
                 break
             await asyncio.sleep(1.0)
-    verdict = "failed" if code else "equal" if f"{view} equal" in text else "different"
-    ground.told.append(
-        {
-            "what": "rebuild",
-            "fault": fault.number,
-            "service": fault.target,
-            "view": view,
-            "verdict": verdict,
-            "tries": tries,
-            "reads": dict(reads),
-            **({} if verdict == "equal" else {"said": text[-400:]}),
-        }
+    verdict, documents = compared(fault.target, view, code, text)
+    if verdict != "equal" or documents:
+        ground.told.append(
+            {
+                "what": "rebuild",
+                "fault": fault.number,
+                "service": fault.target,
+                "view": view,
+                "verdict": verdict,
+                "documents": documents,
+                "tries": tries,
+                "reads": dict(reads),
+                **({} if verdict == "equal" else {"said": text[-400:]}),
+            }
+        )
+    return f"{view} {verdict} after {tries} tries, {documents} documents", documents
+
+
+def compared(service: str, view: str, code: int, text: str) -> tuple[Verdict, int]:
+    """What `waybill projections rebuild` came to, and of how many documents.
+
+    Equal is what has two hashes that are the same, whatever word stands before them.
+    """
+    found = re.search(
+        rf"^{re.escape(service)} {re.escape(view)} (\w+) (\d+) documents"
+        r" live (\S+) rebuilt (\S+)$",
+        text,
+        re.MULTILINE,
     )
-    return f"{view} {verdict} after {tries} tries"
+    if code != 0 or found is None:
+        return "failed", 0
+    word, documents, live, rebuilt = found.groups()
+    return ("equal" if word == "equal" and live == rebuilt else "different"), int(documents)
 
 
-async def _read(ground: Ground, reads: dict[str, int]) -> None:
-    """A customer who reads on. Refused is an error of the service, not a service that is away."""
-    url = ground.house.system.values["TRACKING_URL"]
-    while True:
-        for placed in ground.load.recent[:3]:
-            with suppress(httpx.HTTPError):
-                answer = await ground.http.get(f"{url}/v1/track/{placed.token}", timeout=5.0)
-                refused = answer.status_code >= REFUSED_FROM and answer.status_code != 503
-                reads["refused" if refused else "answered"] += 1
-        await asyncio.sleep(READ_EVERY_S)
+class Reader:
+    """A customer who reads on while a view is built. Counts each read by what came of it.
+
+    `refused` are those that the rebuild has to answer for: a view that was there and is gone,
+    whatever else strikes; and an error, a 503 or silence, unless a fault on tracking or on its
+    database explains it: those are `excused`, and told apart.
+    """
+
+    def __init__(self, ground: Ground, fault: Fault, reads: Counter[str]) -> None:
+        self._ground = ground
+        self._fault = fault
+        self._reads = reads
+        self._there: dict[str, None] = {}
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            newest = [placed.token for placed in self._ground.load.recent[:3]]
+            for token in dict.fromkeys([*newest, *list(self._there)[:KEPT]]):
+                self._note(await self._read(token))
+            await asyncio.sleep(READ_EVERY_S)
+
+    async def _read(self, token: str) -> Read:
+        url = self._ground.house.system.values["TRACKING_URL"]
+        try:
+            answer = await self._ground.http.get(f"{url}/v1/track/{token}", timeout=READ_TIMEOUT_S)
+        except httpx.TimeoutException:
+            return "timed_out"
+        except httpx.HTTPError:
+            return "away"
+        match answer.status_code:
+            case httpx.codes.OK:
+                self._there[token] = None
+                return "answered"
+            case httpx.codes.NOT_FOUND:
+                return "gone" if token in self._there else "unseen"
+            case httpx.codes.TOO_MANY_REQUESTS:
+                return "limited"
+            case httpx.codes.SERVICE_UNAVAILABLE:
+                return "unavailable"
+            case _:
+                return "failed"
+
+    def _note(self, read: Read) -> None:
+        self._reads[read] += 1
+        if read in NO_HARM:
+            return
+        excused = read != "gone" and any(
+            one.target in AWAY and one.kind not in HARMLESS
+            for one in self._ground.lately(AWAY_FOR_S)
+        )
+        self._reads["excused" if excused else "refused"] += 1
