@@ -34,6 +34,10 @@ class Segment(BaseModel):
     asked_faults: int
     acknowledged: int
     unknown: int
+    refused: dict[str, int]
+    """Orders that were refused, by the kind of problem: all were valid."""
+    gave_up: int
+    """Customers who were not answered for as long as they had patience."""
     looks: int
     ended: dict[str, int]
     kinds: dict[str, int]
@@ -99,6 +103,8 @@ class History(BaseModel):
         return {
             "minutes": round(sum(s.duration_s for s in segments) / 60, 1),
             "orders": sum(s.acknowledged for s in segments),
+            "refused": sum(sum(s.refused.values()) for s in segments),
+            "gave_up": sum(s.gave_up for s in segments),
             "faults": len(self.struck),
             "kinds": len(by_kind),
             "violations": sum(len(s.violations) for s in segments),

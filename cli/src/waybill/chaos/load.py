@@ -33,14 +33,18 @@ TOKENS_KEPT = 200
 
 @dataclass(slots=True)
 class Counts:
-    """What customers came to. `acknowledged` are orders, not answers."""
+    """What customers came to. `acknowledged` are orders, not answers.
+
+    Every order that is drawn is a valid one: whichever was `refused`, by the kind of problem, is
+    owed to somebody, and so is whoever `gave_up` for want of an answer.
+    """
 
     started: int = 0
     acknowledged: int = 0
     unknown: int = 0
-    refused: int = 0
     looks: int = 0
     gave_up: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     chores: Counter[str] = field(default_factory=Counter)
@@ -122,7 +126,7 @@ class Load:
             self.counts.started += 1
             try:
                 await self._journey(orders.draw(self._seed, number), number)
-            except Failure:
+            except* Failure:
                 self.counts.gave_up += 1
 
     async def _journey(self, wanted: orders.Wanted, number: int) -> None:
@@ -172,7 +176,7 @@ class Load:
             raise
         answer = answers[0]
         if not answer.is_success:
-            self.counts.refused += 1
+            self.counts.refused[shops.problem_kind(answer)] += 1
             return None
         self.counts.acknowledged += 1
         told = answer.json()

@@ -143,6 +143,8 @@ class _Run:
                 asked_faults=self._wish.faults,
                 acknowledged=counts.acknowledged,
                 unknown=counts.unknown,
+                refused=dict(counts.refused),
+                gave_up=counts.gave_up,
                 looks=counts.looks,
                 ended=dict(counts.ended),
                 kinds=dict(counts.kinds),

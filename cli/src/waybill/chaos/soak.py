@@ -1,7 +1,7 @@
 """Load without faults for a long time: what each process holds must not grow after warm-up."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
@@ -35,6 +35,10 @@ FLOORS: Mapping[str, float] = {
     "tasks": 15.0,
 }
 TASKS = "waybill_tasks "
+NONE_OF = ("refused", "gave_up", "restarts")
+"""Without faults no valid order is refused, nobody waits in vain and no process ends. A figure of
+one that was started anew says nothing of growth.
+"""
 
 
 @dataclass(slots=True)
@@ -45,6 +49,14 @@ class Samples:
     series: dict[tuple[str, str], list[tuple[float, float]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    restarts: Counter[str] = field(default_factory=Counter)
+    """How often each program was another process than at the look before."""
+    _pids: dict[str, int] = field(default_factory=dict)
+
+    def met(self, program: str, pid: int) -> None:
+        """Note which process a program is now."""
+        self.restarts[program] += self._pids.setdefault(program, pid) != pid
+        self._pids[program] = pid
 
     def add(self, at_s: float, process: str, measures: Mapping[str, float]) -> None:
         for name, figure in measures.items():
@@ -128,6 +140,9 @@ async def soak(path: Path, wish: Wish, clock: Clock, tell: Callable[[str], None]
         "minutes": round(took_s / 60, 2),
         "orders_per_s": round(load.counts.acknowledged / took_s, 2),
         "orders": float(load.counts.acknowledged),
+        "refused": float(load.counts.refused.total()),
+        "gave_up": float(load.counts.gave_up),
+        "restarts": float(samples.restarts.total()),
         "quiet_s": quiet_s,
     }
     return _proof(begun, wish, reached, courses(samples), audited.findings)
@@ -168,6 +183,7 @@ def _proof(
         "minutes": wish.minutes,
         "orders_per_s": wish.orders_per_s,
         "figures_that_grow": 0.0,
+        **dict.fromkeys(NONE_OF, 0.0),
         "quiet_s": settling.QUIET_S,
     }
     grown = float(sum(not one.flat for one in gone))
@@ -201,6 +217,7 @@ def shortfalls(
         for name in ("minutes", "orders_per_s")
         if reached[name] < asked[name]
     ]
+    found += [f"{name}: {reached[name]:g}, not one" for name in NONE_OF if reached[name]]
     if not gone:
         found.append("too short to see anything grow")
     found += [
@@ -222,6 +239,7 @@ async def _sample(house: House, http: httpx.AsyncClient, samples: Samples, clock
             process = house.process(name)
             if process is None:
                 continue
+            samples.met(name, process.pid)
             measures = held(process)
             if name in SERVICES:
                 measures |= await _tasks(http, values[f"{name.upper()}_URL"])

@@ -45,6 +45,10 @@ def shortfalls(reached: Mapping[str, float], asked: Asked, bus: str) -> Sequence
         for name, wanted in asked.at_least.items()
         if reached[name] < wanted
     ]
+    if reached["refused"]:
+        found.append(f"{reached['refused']:g} valid orders refused")
+    if reached["gave_up"]:
+        found.append(f"{reached['gave_up']:g} customers gave up waiting for an answer")
     if reached["violations"]:
         found.append(f"{reached['violations']:g} violations")
     if reached["unchecked"]:
@@ -69,6 +73,8 @@ def _asked(asked: Asked, bus: str) -> Mapping[str, float]:
         "faults": asked.faults,
         "kinds": asked.kinds,
         **asked.at_least,
+        "refused": 0,
+        "gave_up": 0,
         "violations": 0,
         "unchecked": 0,
         "quiet_s": QUIET_S,
