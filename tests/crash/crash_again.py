@@ -1,7 +1,8 @@
 """Delivered again, as a relay that died and a lease that lapsed do it; and a stream set back."""
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ import fulfillment.service
 import inventory.service
 import notification.service
 import payment.service
+from crash_stories import Shop
 from crash_system import System
 from fulfillment.due import Deadlines
 from waybill_events import codec
@@ -21,6 +23,62 @@ from waybill_runtime.bus import Message
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.decider import AnyDecider
 from waybill_runtime.stored import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What was delivered once more, by its kind, against how much of it there was at the least."""
+
+    counts: Mapping[str, int]
+    owed: Mapping[str, int]
+    violations: Sequence[str]
+
+    @property
+    def lacking(self) -> str:
+        """In words, what was not delivered again though there was something; empty if it was."""
+        short = [
+            f"{self.counts[what]} of {n} {what}"
+            for what, n in self.owed.items()
+            if self.counts[what] < n
+        ]
+        return f"delivered again: {', '.join(short)}" if short else ""
+
+
+async def deliver(system: System, service: str, shop: Shop, events: Sequence[Recorded]) -> Again:
+    """Every message of a shop's orders and goods, every command, every job of these events.
+
+    Counted where it arrives: repetitions as the bus has them, answers, jobs that are due.
+    """
+    due = _jobs_of(events)
+    keys = {*shop.orders, *shop.skus}
+    before = await _doubled(system, keys)
+    await send_messages(system, keys)
+    messages = await _doubled(system, keys) - before
+    answered = shop.answered_again
+    violations = await shop.send_again()
+    counts = {
+        "messages": messages,
+        "commands": shop.answered_again - answered,
+        "jobs": await schedule_jobs(system, service, due),
+    }
+    owed = {"messages": 1, "commands": len(shop.sent), "jobs": len(due)}
+    return Again(counts, owed, violations)
+
+
+_DOUBLED = """
+SELECT count(*) - count(DISTINCT (topic, key, headers, value)) FROM bus_log
+ WHERE key = ANY($1::bytea[])
+"""
+
+
+async def _doubled(system: System, keys: Collection[str]) -> int:
+    """How many messages of these keys stand on the bus as repetitions, whoever sent them."""
+    connection = await asyncpg.connect(system.databases["bus"])
+    try:
+        found: int = await connection.fetchval(_DOUBLED, [key.encode() for key in keys])
+    finally:
+        await connection.close()
+    return found
 
 
 async def send_messages(system: System, keys: Collection[str]) -> None:
@@ -44,19 +102,25 @@ async def send_messages(system: System, keys: Collection[str]) -> None:
     await producer.close()
 
 
-async def schedule_jobs(system: System, service: str, events: Sequence[Recorded]) -> None:
-    """Make every job due once more that these events of a service ever made due."""
-    due = {job.id: job for event in events for job in _jobs(event)}
-    if not due:
-        return
+def _jobs_of(events: Sequence[Recorded]) -> Sequence[Job]:
+    """Every job that these events ever made due, each once."""
+    return list({job.id: job for event in events for job in _jobs(event)}.values())
+
+
+async def schedule_jobs(system: System, service: str, jobs: Sequence[Job]) -> int:
+    """Make these due now, once more; answers how many of their kinds are due then."""
+    if not jobs:
+        return 0
     store = await PostgresStore.open(
         system.databases[service], clock=SystemClock(), max_connections=2
     )
     try:
         async with store.transaction() as transaction:
-            now = store.now()
-            jobs = [dataclasses.replace(job, due_at=now) for job in due.values()]
-            await transaction.jobs.schedule(jobs)
+            # The store's idea of the time may be a little ahead of the database's.
+            now = store.now() - timedelta(seconds=1)
+            await transaction.jobs.schedule([replace(job, due_at=now) for job in jobs])
+            due = await transaction.jobs.job_backlog()
+            return sum(due[kind].count for kind in {job.kind for job in jobs} if kind in due)
     finally:
         await store.close()
 

@@ -47,7 +47,7 @@ WHOLE_ONLY = ("I8", "I14")
 
 @dataclass(slots=True)
 class Result:
-    """What a case came to; `problem` tells what kept it from being one."""
+    """What a case came to; `again`: delivered again; `problem`: what kept it from being one."""
 
     id: str
     label: str
@@ -57,6 +57,7 @@ class Result:
     duration_s: float = 0.0
     orders: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    again: Mapping[str, int] = field(default_factory=dict)
     problem: str = ""
 
     @property
@@ -340,15 +341,14 @@ class _Run:
 
         await until(f"a tool of {life.service} ends", has_ended, TOOL_S)
 
-    # --- delivered again
-
     async def _deliver_again(self) -> None:
         """Every message of the orders, every command, and every job of the service, once more."""
-        orders = self._shop.orders
-        await crash_again.send_messages(self._system, orders)
-        self._result.violations += await self._shop.send_again()
-        events = await self._auditor.events(self._row.service, orders)
-        await crash_again.schedule_jobs(self._system, self._row.service, events)
+        service, shop = self._row.service, self._shop
+        events = await self._auditor.events(service, shop.orders)
+        again = await crash_again.deliver(self._system, service, shop, events)
+        self._result.again = again.counts
+        self._result.violations += again.violations
+        self._result.problem = again.lacking
 
     # --- the end
 

@@ -195,6 +195,7 @@ def as_proof(lines: Sequence[Mapping[str, object]], left: Collection[str]) -> pr
         "points": len({result.label for result in good}),
         "cases": len(good),
         "violations": len(whole) + sum(len(result.violations) for result in results),
+        "delivered_again": sum(sum(result.again.values()) for result in good),
         "minutes": round(duration_s / 60, 1),
     }
     shortfalls = [f"{result.id}: {result.problem}" for result in results if result.problem]

@@ -54,6 +54,7 @@ class Shop:
     skus: list[str] = field(default_factory=list)
     clients: list[Posted | Polled] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    answered_again: int = 0
 
     @property
     def order(self) -> str:
@@ -113,6 +114,7 @@ class Shop:
 
             answer = await until(f"{sent.path} again", once, PATIENCE_S)
             self._note_post(sent, answer)
+            self.answered_again += 1
             if (answer.status_code, answer.content) != (sent.status, sent.answer):
                 told.append(f"I15 {sent.method} {sent.path} with key {sent.key} answers otherwise")
         return told
