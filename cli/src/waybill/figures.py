@@ -1,15 +1,23 @@
 """`python -m waybill.figures`: writes the figures of docs/reliability.md from docs/evidence.
 
 With `--check` it writes nothing and exits 1 when the page does not say what the evidence says. A
-figure stands on the page only as the tool that measured it wrote it down.
+figure stands on the page only as the tool that measured it wrote it down. Whether it fell short is
+judged by the rule of today, whatever the tool thought then: each oracle has to have seen what it
+must see by now, and the tree has to have been the commit's.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from waybill.audit.evidence import Evidence, Finding
+from waybill.audit.oracles import judge
+from waybill.proof import unproved
+from waybill_runtime.clock import SystemClock
 
 PAGE = Path("docs/reliability.md")
 EVIDENCE = Path("docs/evidence")
@@ -67,11 +75,35 @@ def _row(name: str, run: Json) -> str:
         f"[{run['name']}](evidence/{name}.json): `{run['command']}`, {run['duration_s']:,.0f} s",
         _figures(run["asked"]),
         _figures(run["reached"]),
-        "; ".join(run["shortfalls"]) or ("nothing" if run["passes"] else "an oracle, see evidence"),
+        "; ".join(fell_short(run)) or ("nothing" if run["passes"] else "an oracle, see evidence"),
         "none" if run["seed"] is None else str(run["seed"]),
         f"`{run['commit'][:7]}{'+' if run['commit'].endswith('+') else ''}`",
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def fell_short(run: Json) -> Sequence[str]:
+    """In words, all that a run lacks by the rule of today."""
+    said = list(run["shortfalls"])
+    left_out = run.get("left_out", {})
+    if run["guarantees"] or left_out:
+        must_see = _must_see()
+        findings = [Finding.read(told) for told in run["guarantees"]]
+        for finding in findings:
+            finding.must_see = must_see[finding.guarantee]
+        said += unproved(findings, left_out)
+    else:
+        said.append("no oracle spoke, and no guarantee is named as left out")
+    if run["commit"].endswith("+"):
+        said.append("run on a tree that was changed after its commit")
+    return said
+
+
+@cache
+def _must_see() -> Mapping[str, Sequence[str]]:
+    """What each oracle must see to hold, by its own word."""
+    nothing = Evidence.of_the_log_alone(SystemClock().now(), [])
+    return {finding.guarantee: finding.must_see for finding in judge(nothing)}
 
 
 def _figures(figures: Json) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -46,17 +46,22 @@ class Proof:
     @property
     def unproved(self) -> Sequence[str]:
         """Each guarantee that does not hold, and why; one that is left out may be unseen."""
-        found = {finding.guarantee: finding for finding in self.findings}
-        said = []
-        for guarantee in GUARANTEES:
-            finding = found.get(guarantee)
-            if finding is None or finding.verdict == "not checked":
-                if guarantee not in self.left_out or (finding and finding.missing):
-                    why = "no oracle spoke" if finding is None else "; ".join(finding.unchecked)
-                    said.append(f"{guarantee} is not checked: {why}")
-            elif finding.verdict != "holds":
-                said.append(f"{guarantee} is {finding.verdict}")
-        return said
+        return unproved(self.findings, self.left_out)
+
+
+def unproved(findings: Sequence[Finding], left_out: Collection[str]) -> Sequence[str]:
+    """Each guarantee that these do not show, and why; one that is left out may be unseen."""
+    found = {finding.guarantee: finding for finding in findings}
+    said = []
+    for guarantee in GUARANTEES:
+        finding = found.get(guarantee)
+        if finding is None or finding.verdict == "not checked":
+            if guarantee not in left_out or (finding and finding.missing):
+                why = "no oracle spoke" if finding is None else "; ".join(finding.unchecked)
+                said.append(f"{guarantee} is not checked: {why}")
+        elif finding.verdict != "holds":
+            said.append(f"{guarantee} is {finding.verdict}")
+    return said
 
 
 def all_left_out(why: str) -> Mapping[str, str]:
