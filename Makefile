@@ -235,12 +235,12 @@ LEAST ?= --at-least rebuilds=20
 endif
 
 .PHONY: chaos
-chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, RESUME=--resume)
+chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, RESUME=--resume|--anew)
 	@"$(WAYBILL)" chaos --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --faults $(FAULTS) \
 		--orders $(ORDERS) $(LEAST) --evidence docs/evidence/chaos-$(BUS).json $(RESUME)
 
 .PHONY: recovery
-recovery: $(STAMP) ## Kill services and Postgres one at a time, and time the recoveries (BUS, SEED)
+recovery: $(STAMP) ## Kill services and Postgres one at a time, and time the recoveries (BUS, SEED, RESUME=--anew)
 	@"$(WAYBILL)" chaos --minutes 25 --seed $(SEED) --bus $(BUS) --faults 150 --customers 4 \
 		--orders 500 --kinds service-kill,postgres-kill \
 		--evidence docs/evidence/recovery-$(BUS).json $(RESUME)

@@ -68,7 +68,7 @@ class Home:
             if not self.exists() and self.path.name != DEFAULT and any(self.path.iterdir()):
                 raise Failure(
                     f"{self.path} holds files that are not Waybill's.",
-                    "Set WAYBILL_HOME to an empty or a new folder.",
+                    "Name an empty or a new folder, by WAYBILL_HOME or --home.",
                     code=USAGE,
                 )
             if not self.exists():

@@ -1,17 +1,15 @@
 """`waybill chaos`: load and faults on a real system, then the audit, twice."""
 
 import asyncio
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from waybill import home as homes
-from waybill import show, state
-from waybill.embedded import place
-from waybill.failure import CONFLICT, FAILED, USAGE, Failure
+from waybill import room, show
+from waybill.commands.options import AnewFlag
+from waybill.failure import FAILED, USAGE, Failure
 from waybill_runtime.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -27,10 +25,10 @@ BusOption = Annotated[
     Literal["postgres", "kafka"], typer.Option(help="What carries events between services.")
 ]
 OrdersOption = Annotated[
-    int | None, typer.Option(help="Acknowledged orders below which the run fails, in all.")
+    int | None, typer.Option(min=0, help="Acknowledged orders below which the run fails, in all.")
 ]
 FaultsOption = Annotated[
-    int | None, typer.Option(help="Faults that have to strike in this run; fewer fail it.")
+    int | None, typer.Option(min=0, help="Faults that have to strike in this run; fewer fail it.")
 ]
 LeastOption = Annotated[
     list[str] | None,
@@ -43,7 +41,8 @@ ResumeFlag = Annotated[
     bool, typer.Option("--resume", help="Go on upon the same stores; figures are of all runs.")
 ]
 DiskOption = Annotated[
-    int, typer.Option(help="As root: a file system of so many MiB for Postgres, to be filled.")
+    int,
+    typer.Option(min=0, help="As root: a file system of so many MiB for Postgres, to be filled."),
 ]
 EvidenceOption = Annotated[Path | None, typer.Option(help="Write the evidence there, as JSON.")]
 
@@ -58,9 +57,12 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     customers: Annotated[int, typer.Option(min=1, max=500, help="Orders under way at once.")] = 24,
     kinds: KindsOption = "",
     resume: ResumeFlag = False,  # noqa: FBT002  a flag of the command line
+    anew: AnewFlag = False,  # noqa: FBT002  a flag of the command line
     disk: DiskOption = 0,
     evidence: EvidenceOption = None,
-    home: Annotated[Path, typer.Option(help="The system's own folder; new, or --resume.")] = HOME,
+    home: Annotated[
+        Path, typer.Option(help="The system's own folder; new, or one of these.")
+    ] = HOME,
 ) -> None:
     """Strike a real system with faults under load, heal it, and audit it; restart, audit again.
 
@@ -68,17 +70,21 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     fewer faults or acknowledged orders than planned happened, or when quiet did not come in time.
     """
     from waybill import proof
+    from waybill.chaos import kinds as kinds_of_faults
     from waybill.chaos import run, verdict
+    from waybill.chaos.faults import disks
     from waybill.chaos.plan import Asked
 
     strikes = round(minutes * FAULTS_A_MINUTE) if faults is None else faults
     least = _least(at_least or [])
     only = [name.strip() for name in kinds.split(",") if name.strip()]
+    small = bool(disk) or (resume and disks.postgres_room(home).is_mount())
+    kinds_of_faults.chosen(bus, only, disk=small)
     command = (
         f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {strikes}"
         f" --customers {customers}" + (f" --kinds {','.join(only)}" if only else "")
     )
-    make_room(home, resume=resume, disk_mib=disk)
+    room.take(home, "chaos", resume=resume, anew=anew, disk=disk)
     wish = run.Wish(
         bus=bus,
         seed=seed,
@@ -124,32 +130,6 @@ def _least(given: Sequence[str]) -> Mapping[str, int]:
             )
         found[name] = int(number)
     return found
-
-
-def make_room(path: Path, *, resume: bool, disk_mib: int = 0) -> None:
-    """See that the home is free, and empty unless it is gone on with.
-
-    Raises:
-        Failure: a system runs there, or it is not Waybill's.
-    """
-    home = homes.Home(path)
-    if state.is_supervised(home):
-        raise Failure(
-            f"A system runs in {home.path}.",
-            "Let its run end, or name another --home.",
-            code=CONFLICT,
-        )
-    from waybill.chaos.faults import disks
-
-    if not resume:
-        disks.unmount(path)
-        elsewhere = place.used(home) if home.exists() else None
-        if elsewhere is not None:
-            shutil.rmtree(elsewhere)
-        home.drop()
-    if disk_mib:
-        home.prepare()
-        disks.mount(path, disk_mib)
 
 
 def told(found: "Proof") -> None:

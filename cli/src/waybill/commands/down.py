@@ -1,6 +1,5 @@
 """`waybill down` and `waybill clean`: stop everything; drop what it kept."""
 
-import shutil
 import signal
 import sys
 from time import sleep
@@ -9,8 +8,7 @@ from typing import Annotated
 import typer
 
 from waybill import home as homes
-from waybill import show, state, supervisor
-from waybill.embedded import docker, place
+from waybill import room, show, state, supervisor
 from waybill.failure import USAGE, Failure
 from waybill_runtime.clock import SystemClock
 
@@ -43,10 +41,7 @@ def clean(
         typer.confirm(f"Drop all data in {home.path}?", abort=True, err=True)
     if home.exists():
         _stop(home)
-        elsewhere = place.used(home)
-        if elsewhere is not None:
-            shutil.rmtree(elsewhere)
-        docker.drop_volume(f"waybill-kafka-{home.identity()}")
+        room.drop(home)
     home.drop()
     show.done(f"dropped {home.path}")
 

@@ -13,3 +13,4 @@ ServiceOption = Annotated[
     str | None, typer.Option("--service", help="One service alone; else all of them.")
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="The same for machines.")]
+AnewFlag = Annotated[bool, typer.Option("--anew", help="Drop what an earlier run left there.")]

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from waybill import show
-from waybill.commands.chaos import make_room, told
+from waybill import home as homes
+from waybill import room, show
+from waybill.commands.chaos import told
+from waybill.commands.options import AnewFlag
 from waybill.failure import FAILED
 from waybill_runtime.clock import SystemClock
 
@@ -27,7 +29,8 @@ def prove(
     evidence: Annotated[
         Path | None, typer.Option(help="Write the evidence there, as JSON.")
     ] = None,
-    home: Annotated[Path, typer.Option(help="The system's own folder; made anew.")] = HOME,
+    anew: AnewFlag = False,  # noqa: FBT002  a flag of the command line
+    home: Annotated[Path, typer.Option(help="The system's own folder; new, or --anew.")] = HOME,
 ) -> None:
     """Sell what there is and no more; take each key once; be lied to by the gateway.
 
@@ -36,7 +39,7 @@ def prove(
     from waybill import proof
     from waybill.prove import run
 
-    make_room(home, resume=False)
+    room.take(home, "prove", anew=anew)
     with show.err.status(name) as status:
         tell = status.update if show.err.is_terminal else show.note
         found = asyncio.run(run.prove(name, home, bus, SystemClock(), tell, full=full))
@@ -45,3 +48,4 @@ def prove(
     told(found)
     if not found.passes:
         raise typer.Exit(FAILED)
+    room.drop(homes.Home(home))

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from waybill import show
-from waybill.commands.chaos import make_room, told
+from waybill import home as homes
+from waybill import room, show
+from waybill.commands.chaos import told
+from waybill.commands.options import AnewFlag
 from waybill.failure import FAILED
 from waybill_runtime.clock import SystemClock
 
@@ -29,7 +31,8 @@ def soak(
     evidence: Annotated[
         Path | None, typer.Option(help="Write the evidence there, as JSON.")
     ] = None,
-    home: Annotated[Path, typer.Option(help="The system's own folder; made anew.")] = HOME,
+    anew: AnewFlag = False,  # noqa: FBT002  a flag of the command line
+    home: Annotated[Path, typer.Option(help="The system's own folder; new, or --anew.")] = HOME,
 ) -> None:
     """Put a system of its own under load and watch memory, files, connections and tasks.
 
@@ -40,7 +43,7 @@ def soak(
     from waybill import proof
     from waybill.chaos import soak as soaking
 
-    make_room(home, resume=False)
+    room.take(home, "soak", anew=anew)
     with show.err.status("soak") as status:
         tell = status.update if show.err.is_terminal else show.note
         found = asyncio.run(
@@ -58,3 +61,4 @@ def soak(
     told(found)
     if not found.passes:
         raise typer.Exit(FAILED)
+    room.drop(homes.Home(home))

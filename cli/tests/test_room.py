@@ -1,0 +1,159 @@
+"""The folders of chaos, soak and prove: nobody else's system is dropped, nor a run's unasked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from waybill import proof, room
+from waybill.__main__ import app
+from waybill.chaos import run as chaos_run
+from waybill.chaos import soak as soaking
+from waybill.failure import CONFLICT, FAILED, USAGE, Failure
+from waybill.home import Home
+from waybill.prove import run as prove_run
+from waybill_runtime.clock import SystemClock
+
+CHAOS, SOAK, PROVE = ("chaos",), ("soak",), ("prove", "gateway")
+EACH = pytest.mark.parametrize("words", [CHAOS, SOAK, PROVE], ids=lambda words: words[0])
+
+
+class Ran(Exception):
+    """The run began."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(autouse=True)
+def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ran(*_: object, **__: object) -> Any:
+        raise Ran
+
+    monkeypatch.setattr(chaos_run, "segment", ran)
+    monkeypatch.setattr(soaking, "soak", ran)
+    monkeypatch.setattr(prove_run, "prove", ran)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Somebody's system that is stopped."""
+    made = Home(tmp_path / "shop")
+    made.prepare()
+    (made.path / "secrets.json").write_text("{}")
+    return made.path
+
+
+def ran(*words: str, home: Path) -> None:
+    CliRunner().invoke(app, [*words, "--home", str(home)], catch_exceptions=False)
+
+
+def refused(*words: str, home: Path) -> Failure:
+    with pytest.raises(Failure) as caught:
+        ran(*words, home=home)
+    return caught.value
+
+
+@EACH
+@pytest.mark.parametrize("more", [(), ("--anew",)])
+def test_a_system_that_the_run_did_not_make_is_left_as_it_is(
+    home: Path, words: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    told = refused(*words, *more, home=home)
+    assert told.code == CONFLICT
+    assert "did not make" in told.what
+    assert "another --home" in told.remedy
+    assert (home / "secrets.json").exists()
+
+
+def test_chaos_does_not_go_on_upon_a_system_that_it_did_not_make(home: Path) -> None:
+    assert "did not make" in refused("chaos", "--resume", home=home).what
+    room.take(home.parent / "proof", "prove")
+    assert "did not make" in refused("chaos", "--anew", home=home.parent / "proof").what
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (("--kinds", "typo"), "no kind typo"),
+        (("--kinds", "disk-full"), "no kind disk-full"),
+        (("--kinds", "broker-kill"), "no kind broker-kill"),
+        (("--at-least", "typo=1"), "--at-least typo=1"),
+        (("--resume",), "--resume keeps what --anew drops"),
+    ],
+)
+def test_what_chaos_is_asked_is_looked_at_before_a_folder_is_touched(
+    tmp_path: Path, wrong: tuple[str, ...], told: str
+) -> None:
+    place = tmp_path / "chaos"
+    room.take(place, "chaos")
+    (place / "chaos.json").write_text("{}")
+    found = refused("chaos", "--anew", *wrong, home=place)
+    assert found.code == USAGE
+    assert told in found.what
+    assert (place / "chaos.json").exists()
+
+
+def test_a_mistyped_run_makes_no_folder(tmp_path: Path) -> None:
+    assert refused("chaos", "--kinds", "typo", home=tmp_path / "new").code == USAGE
+    assert not (tmp_path / "new").exists()
+
+
+@EACH
+def test_the_folder_of_a_failed_run_stays_until_it_is_said_to_go(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    place = tmp_path / "run"
+    with pytest.raises(Ran):
+        ran(*words, home=place)
+    (place / "left").write_text("what there is to look at")
+    told = refused(*words, home=place)
+    assert told.code == CONFLICT
+    assert "--anew" in told.remedy
+    assert ("--resume" in told.remedy) == (words == CHAOS)
+    assert (place / "left").exists()
+    with pytest.raises(Ran):
+        ran(*words, "--anew", home=place)
+    assert not (place / "left").exists()
+
+
+def test_chaos_goes_on_upon_its_own_folder_when_it_is_told_to(tmp_path: Path) -> None:
+    place = tmp_path / "chaos"
+    for _ in range(2):
+        with pytest.raises(Ran):
+            ran("chaos", "--resume", home=place)
+        (place / "kept").touch()
+    assert (place / "kept").exists()
+
+
+@pytest.mark.parametrize("short", [[], ["orders: 1 of 2"]])
+@pytest.mark.parametrize("words", [SOAK, PROVE], ids=lambda words: words[0])
+def test_a_proof_that_passed_leaves_no_folder_and_one_that_fell_short_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], short: list[str]
+) -> None:
+    async def found(*_: object, **__: object) -> proof.Proof:
+        return proof.Proof(
+            name=words[0],
+            command=" ".join(words),
+            seed=None,
+            started_at=SystemClock().now(),
+            duration_s=1.0,
+            asked={},
+            reached={},
+            shortfalls=short,
+            left_out=proof.all_left_out("it is not run here"),
+        )
+
+    monkeypatch.setattr(soaking, "soak", found)
+    monkeypatch.setattr(prove_run, "prove", found)
+    place = tmp_path / "run"
+    answer = CliRunner().invoke(app, [*words, "--home", str(place)])
+    assert answer.exit_code == (FAILED if short else 0)
+    assert place.exists() == bool(short)
