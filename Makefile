@@ -3,8 +3,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BUS ?= postgres
-WAREHOUSE ?= sandbox
-export BUS WAREHOUSE
 
 UV_VERSION := 0.13.9
 VENV := .venv
@@ -111,7 +109,7 @@ fmt: $(STAMP) ## Format, and mend what ruff can mend
 WAYBILL := $(BIN)/waybill
 
 .PHONY: up
-up: $(STAMP) ## Start everything here (BUS=postgres|kafka, WAREHOUSE=sandbox|none)
+up: $(STAMP) ## Start everything here (WAREHOUSE=sandbox|none; BUS=postgres|kafka, which the home keeps)
 	@"$(WAYBILL)" up
 
 .PHONY: down

@@ -75,7 +75,7 @@ def test_a_system_that_the_run_did_not_make_is_left_as_it_is(
 
 def test_chaos_does_not_go_on_upon_a_system_that_it_did_not_make(home: Path) -> None:
     assert "did not make" in refused("chaos", "--resume", home=home).what
-    room.take(home.parent / "proof", "prove")
+    room.take(home.parent / "proof", "prove", "postgres")
     assert "did not make" in refused("chaos", "--anew", home=home.parent / "proof").what
 
 
@@ -93,7 +93,7 @@ def test_what_chaos_is_asked_is_looked_at_before_a_folder_is_touched(
     tmp_path: Path, wrong: tuple[str, ...], told: str
 ) -> None:
     place = tmp_path / "chaos"
-    room.take(place, "chaos")
+    room.take(place, "chaos", "postgres")
     (place / "chaos.json").write_text("{}")
     found = refused("chaos", "--anew", *wrong, home=place)
     assert found.code == USAGE
@@ -157,3 +157,12 @@ def test_a_proof_that_passed_leaves_no_folder_and_one_that_fell_short_does(
     answer = CliRunner().invoke(app, [*words, "--home", str(place)])
     assert answer.exit_code == (FAILED if short else 0)
     assert place.exists() == bool(short)
+
+
+def test_chaos_goes_on_upon_the_bus_of_its_folder_alone(tmp_path: Path) -> None:
+    place = tmp_path / "chaos"
+    room.take(place, "chaos", "kafka")
+    (place / "dev.env").write_text("BUS=kafka\n")
+    assert "bus kafka" in refused("chaos", "--resume", home=place).what
+    with pytest.raises(Ran):
+        ran("chaos", "--resume", "--bus", "kafka", home=place)

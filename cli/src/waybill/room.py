@@ -8,15 +8,24 @@ import os
 import shutil
 from pathlib import Path
 
+from waybill import buses, state, supervisor
 from waybill import home as homes
-from waybill import state, supervisor
 from waybill.embedded import docker, place
 from waybill.failure import CONFLICT, USAGE, Failure
+from waybill.programs import BusName
 
 MADE_BY = "made-by"
 
 
-def take(path: Path, by: str, *, resume: bool = False, anew: bool = False, disk: int = 0) -> None:
+def take(
+    path: Path,
+    by: str,
+    bus: BusName,
+    *,
+    resume: bool = False,
+    anew: bool = False,
+    disk: int = 0,
+) -> None:
     """Make the folder of a run: new, or with `resume` as it is, or with `anew` after dropping it.
 
     `by` is the command that asks; `disk` gives Postgres a file system of so many MiB.
@@ -33,6 +42,8 @@ def take(path: Path, by: str, *, resume: bool = False, anew: bool = False, disk:
         _look(home, by, resume=resume, anew=anew)
         if anew:
             drop(home)
+        else:
+            buses.settle(home, bus)
     home.prepare()
     homes.write_whole(home.path / MADE_BY, by + "\n")
     if disk:

@@ -84,7 +84,7 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
         f"waybill chaos --minutes {minutes:g} --seed {seed} --bus {bus} --faults {strikes}"
         f" --customers {customers}" + (f" --kinds {','.join(only)}" if only else "")
     )
-    room.take(home, "chaos", resume=resume, anew=anew, disk=disk)
+    room.take(home, "chaos", bus, resume=resume, anew=anew, disk=disk)
     wish = run.Wish(
         bus=bus,
         seed=seed,

@@ -39,7 +39,7 @@ def prove(
     from waybill import proof
     from waybill.prove import run
 
-    room.take(home, "prove", anew=anew)
+    room.take(home, "prove", bus, anew=anew)
     with show.err.status(name) as status:
         tell = status.update if show.err.is_terminal else show.note
         found = asyncio.run(run.prove(name, home, bus, SystemClock(), tell, full=full))

@@ -43,7 +43,7 @@ def soak(
     from waybill import proof
     from waybill.chaos import soak as soaking
 
-    room.take(home, "soak", anew=anew)
+    room.take(home, "soak", bus, anew=anew)
     with show.err.status("soak") as status:
         tell = status.update if show.err.is_terminal else show.note
         found = asyncio.run(

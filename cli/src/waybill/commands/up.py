@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from waybill import buses, logfiles, ports, programs, show, state, supervisor
 from waybill import home as homes
-from waybill import logfiles, ports, programs, show, state, supervisor
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
 from waybill_runtime.clock import SystemClock
 
@@ -20,8 +20,8 @@ POLL_S = 0.1
 CLOCK = SystemClock()
 
 BusChoice = Annotated[
-    Literal["postgres", "kafka"],
-    typer.Option(envvar="BUS", help="What carries events between services."),
+    Literal["postgres", "kafka"] | None,
+    typer.Option(envvar="BUS", help="What carries events; else what the home has, else postgres."),
 ]
 WarehouseChoice = Annotated[
     Literal["sandbox", "none"],
@@ -30,7 +30,7 @@ WarehouseChoice = Annotated[
 
 
 def up(
-    bus: BusChoice = "postgres",
+    bus: BusChoice = None,
     warehouse: WarehouseChoice = "sandbox",
     foreground: Annotated[  # noqa: FBT002  a flag of the command line
         bool, typer.Option("--foreground", help="Stay, and stop everything on Ctrl-C.")
@@ -39,16 +39,17 @@ def up(
     """Start the whole system; a second call says that it runs."""
     home = homes.Home.from_environment()
     home.prepare()
+    settled = buses.settle(home, bus)
     if state.is_supervised(home):
-        _already(home, bus, warehouse)
+        _already(home, bus or state.read(home).bus, warehouse)
         return
     if foreground:
-        code = asyncio.run(supervisor.Supervisor(home, bus, warehouse, show.note).run())
+        code = asyncio.run(supervisor.Supervisor(home, settled, warehouse, show.note).run())
         raise typer.Exit(code)
     begun_s = CLOCK.monotonic_s()
     kept = ports.Ports(home.path / "ports.json")
     before = kept.all()
-    last = _launch(home, bus, warehouse)
+    last = _launch(home, settled, warehouse)
     took_s = CLOCK.monotonic_s() - begun_s
     show.done(f"{len(last.programs)} programs ready in {took_s:.1f} s, data in {home.path}")
     _urls(home)
