@@ -239,6 +239,39 @@ def test_logs_are_shown_and_an_unknown_name_is_not_found(shop: Shop) -> None:
     assert "capture" in unknown.stderr
 
 
+def test_one_service_stands_still_until_it_is_started_while_all_else_goes_on(shop: Shop) -> None:
+    before = {name: one.pid for name, one in shop.state().programs.items()}
+    deaths = shop.state().programs["tracking"].restarts
+    starts = len(standin.seen(shop.standins, "payment"))
+
+    stopped = shop.run("stop", "payment")
+    assert stopped.returncode == 0, stopped.stderr
+    assert not psutil.pid_exists(before["payment"] or 0)
+    os.kill(shop.pid("tracking"), signal.SIGKILL)  # the supervisor still watches
+    assert within(30.0, lambda: shop.state().programs["tracking"].restarts > deaths)
+    assert within(30.0, lambda: shop.state().programs["tracking"].ready)
+    row = shop.status()["payment"]
+    assert (row["ready"], row["stopped"], row["pid"]) == (False, True, None)
+    told = shop.run("status")
+    assert told.returncode == 5
+    assert "payment: it was stopped" in told.stdout
+    assert "waybill start payment" in told.stdout
+    assert len(standin.seen(shop.standins, "payment")) == starts
+
+    started = shop.run("start", "payment")
+    assert started.returncode == 0, started.stderr
+    assert shop.state().programs["payment"].ready
+    now = {name: one.pid for name, one in shop.state().programs.items()}
+    assert {name for name, pid in now.items() if pid != before[name]} == {"payment", "tracking"}
+
+    assert shop.run("stop", "payment").returncode == 0
+    assert shop.run("up").returncode == 0
+    assert shop.state().programs["payment"].ready
+    unknown = shop.run("stop", "postgres")
+    assert unknown.returncode == 3
+    assert "capture" in unknown.stderr
+
+
 def test_after_a_killed_supervisor_up_starts_anew_and_leaves_nobody_behind(shop: Shop) -> None:
     old = {name: one.pid for name, one in shop.state().programs.items()}
     os.kill(shop.supervisor_pid(), signal.SIGKILL)
@@ -253,6 +286,7 @@ def test_after_a_killed_supervisor_up_starts_anew_and_leaves_nobody_behind(shop:
 def test_down_stops_all_keeps_data_and_ports_and_may_be_said_twice(shop: Shop) -> None:
     pids = [one.pid for one in shop.state().programs.values()]
     ports = (shop.home / "ports.json").read_text()
+    assert shop.run("stop", "payment").returncode == 0
     assert shop.run("down").returncode == 0
     assert not [pid for pid in pids if pid and psutil.pid_exists(pid)]
     again = shop.run("down")
@@ -260,6 +294,7 @@ def test_down_stops_all_keeps_data_and_ports_and_may_be_said_twice(shop: Shop) -
     assert "nothing runs" in again.stderr
     assert shop.run("status").returncode == 5
     shop.up("--warehouse", "none")
+    assert shop.state().programs["payment"].ready
     assert "warehouse" not in shop.status()
     assert (shop.home / "ports.json").read_text() == ports
     assert shop.run("down").returncode == 0

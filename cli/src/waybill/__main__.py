@@ -18,6 +18,7 @@ from waybill.commands.restore import restore_from_bus
 from waybill.commands.simulate import simulate
 from waybill.commands.soak import soak
 from waybill.commands.status import logs, status
+from waybill.commands.stop import start, stop
 from waybill.commands.up import up
 from waybill.failure import INTERRUPTED, Failure
 
@@ -27,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, clean, status, logs, doctor):
+for command in (up, down, stop, start, clean, status, logs, doctor):
     app.command()(command)
 app.command()(audit)
 app.command()(chaos)

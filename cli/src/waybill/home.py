@@ -27,6 +27,11 @@ class Home:
     def from_environment(cls) -> "Home":
         return cls(Path(os.environ.get("WAYBILL_HOME") or DEFAULT))
 
+    @classmethod
+    def named(cls, path: Path | None) -> "Home":
+        """The home that a command line names, else that of the environment."""
+        return cls.from_environment() if path is None else cls(path)
+
     @property
     def logs(self) -> Path:
         return self.path / "log"

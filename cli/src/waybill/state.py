@@ -23,6 +23,8 @@ class Running(BaseModel):
     port: int | None = None
     ready_path: str | None = None
     ready: bool = False
+    stopped: bool = False
+    """On purpose, while all else runs."""
     restarts: int = 0
     stage: int = 0
     stop_signal: int = 15

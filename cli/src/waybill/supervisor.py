@@ -18,7 +18,7 @@ from types import MappingProxyType
 import psutil
 
 from waybill import home as homes
-from waybill import logfiles, plan, ports, programs, state, stores
+from waybill import logfiles, plan, ports, programs, single, state, stores
 from waybill.children import CLOCK, Child
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
 from waybill.programs import Program
@@ -51,6 +51,7 @@ class Supervisor:
         self._through = through
         self._stages: list[list[Child]] = []
         self._stopping = asyncio.Event()
+        self._asked = asyncio.Event()
         me = os.getpid()
         self._state = state.State(
             phase="starting",
@@ -69,18 +70,21 @@ class Supervisor:
             await self._lock(stack)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+            asyncio.get_running_loop().add_signal_handler(single.SIGNAL, self._asked.set)
+            single.forget(self._home)
             end_orphans(state.read(self._home))
             self._tell()
             async with asyncio.TaskGroup() as group:
-                rotating = group.create_task(self._rotate())
+                beside = [group.create_task(self._rotate()), group.create_task(self._obey(group))]
                 try:
                     await self._bring_up(group)
                     await self._stopping.wait()
                 except Failure as failure:
                     self._note_failure(failure)
                 finally:
+                    for task in beside:
+                        task.cancel()
                     await self._bring_down()
-                    rotating.cancel()
             return self._state.code
 
     async def _bring_up(self, group: asyncio.TaskGroup) -> None:
@@ -126,23 +130,43 @@ class Supervisor:
         if self._stopping.is_set():
             return
         stage = len(self._stages)
-        children = [
-            Child(
-                program,
-                log=self._home.log(program.name),
-                cwd=self._home.path,
-                stage=stage,
-                changed=self._tell,
-                say=self._say_more,
-            )
-            for program in started
-        ]
+        children = [self._child(program, stage) for program in started]
         self._stages.append(children)
         for child in children:
-            self._state.programs[child.program.name] = child.running
             group.create_task(child.keep())
         async with alongside(self._stop_waiting(children)):
             await asyncio.gather(*(child.ready() for child in children))
+
+    def _child(self, program: Program, stage: int) -> Child:
+        child = Child(
+            program,
+            log=self._home.log(program.name),
+            cwd=self._home.path,
+            stage=stage,
+            changed=self._tell,
+            say=self._say_more,
+        )
+        self._state.programs[program.name] = child.running
+        return child
+
+    async def _obey(self, group: asyncio.TaskGroup) -> None:
+        """Stop and start single services as asked, while all else goes on."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            stopped = single.stopped(self._home)
+            for stage, children in enumerate(self._stages):
+                for place, child in enumerate(children):
+                    name = child.program.name
+                    if name in stopped and not child.running.stopped:
+                        self._say_more(f"{name} is stopped, as was asked")
+                        child.running.stopped = True
+                        await child.stop()
+                    elif name not in stopped and child.running.stopped:
+                        self._say_more(f"{name} is started, as was asked")
+                        children[place] = self._child(child.program, stage)
+                        group.create_task(children[place].keep())
+                    self._tell()
 
     async def _stop_waiting(self, children: Sequence[Child]) -> None:
         """Told to stop while programs start: nobody waits for them any longer."""

@@ -28,6 +28,8 @@ class Row:
     pid: int | None
     port: int | None
     ready: bool
+    stopped: bool
+    """On purpose, by `waybill stop`."""
     restarts: int
     rss_mib: float
     pss_mib: float | None
@@ -127,6 +129,7 @@ async def _row(home: homes.Home, name: str, one: state.Running) -> Row:
         pid=one.pid,
         port=one.port,
         ready=why is None,
+        stopped=one.stopped,
         restarts=one.restarts,
         rss_mib=round(rss, 1),
         pss_mib=None if pss is None else round(pss, 1),
@@ -138,6 +141,8 @@ async def _refusal(
     home: homes.Home, name: str, one: state.Running, *, is_there: bool
 ) -> str | None:
     """Why a program is not ready now; None when it is."""
+    if one.stopped:
+        return f"it was stopped; `waybill start {name}` starts it"
     if not is_there:
         return "it does not run"
     if name != "supervisor" and not one.ready:
@@ -178,7 +183,7 @@ def _table(rows: list[Row]) -> Table:
             row.name,
             str(row.pid or "-"),
             str(row.port or "-"),
-            "[green]yes[/]" if row.ready else "[red]no[/]",
+            "[yellow]stopped[/]" if row.stopped else "[green]yes[/]" if row.ready else "[red]no[/]",
             str(row.restarts),
             f"{row.rss_mib:.1f}",
             "-" if row.pss_mib is None else f"{row.pss_mib:.1f}",

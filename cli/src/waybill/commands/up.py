@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from waybill import buses, logfiles, ports, programs, show, state, supervisor
+from waybill import buses, logfiles, ports, programs, show, single, state, supervisor
 from waybill import home as homes
+from waybill.commands.stop import wait_ready
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
 from waybill_runtime.clock import SystemClock
 
@@ -131,6 +132,10 @@ def _already(home: homes.Home, bus: str, warehouse: str) -> None:
             code=CONFLICT,
         )
     show.done(f"Waybill already runs ({now.phase}), data in {home.path}")
+    if still := single.stopped(home):
+        single.ask(home, ())
+    for service in sorted(still):
+        wait_ready(home, service)
     if now.phase == "ready":
         _urls(home)
 
