@@ -1,8 +1,8 @@
 """Runs cases on a system of its own; the long form, in pieces, for `make crash-points`.
 
-Each case's result is one line of a file. A piece runs what is not in it yet, for as long as it is
-given, and ends with the whole system quiet and audited. When nothing is left, the evidence is
-written.
+Each case's result is one line of a file, with the commit that ran it: what another one came to
+says nothing of this one. A piece runs what is not in it yet, for as long as it is given, and ends
+with the whole system quiet and audited. When nothing is left, the evidence is written.
 """
 
 import argparse
@@ -51,6 +51,24 @@ class Piece:
     results: list[Result] = field(default_factory=list)
     findings: Sequence[Finding] = ()
     left: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of results, seen by one commit: what others came to is not shown."""
+
+    path: Path
+    commit: str
+
+    def add(self, line: Mapping[str, object]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"commit": self.commit, **line}) + "\n")
+
+    def lines(self) -> list[dict[str, object]]:
+        if not self.path.exists():
+            return []
+        lines = map(json.loads, self.path.read_text().splitlines())
+        return [line for line in lines if line.pop("commit", None) == self.commit]
 
 
 async def run(
@@ -113,12 +131,13 @@ def main() -> int:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupted)
     asked.results.parent.mkdir(parents=True, exist_ok=True)
-    done = {line["id"] for line in _lines(asked.results) if "id" in line}
+    kept = Kept(asked.results, proof.commit())
+    done = {line["id"] for line in kept.lines() if "id" in line}
     chosen = [case for case in cases() if re.search(asked.only, case.id)][:: asked.every]
     wanted = [case for case in chosen if case.id not in done]
     if wanted:
-        _piece(asked.results, wanted, asked.seconds)
-    lines = _lines(asked.results)
+        _piece(kept, wanted, asked.seconds)
+    lines = kept.lines()
     left = {case.id for case in chosen} - {line.get("id") for line in lines}
     bad = [line for line in lines if line.get("problem") or line.get("violations")]
     sys.stdout.write(f"{len(chosen) - len(left)} done, {len(left)} left, {len(bad)} bad\n")
@@ -134,15 +153,14 @@ def _interrupted(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _piece(results: Path, wanted: Sequence[Case], seconds: float) -> None:
+def _piece(kept: Kept, wanted: Sequence[Case], seconds: float) -> None:
     """Run a piece on an embedded Postgres of its own, and write down what came of it."""
     home = Path(tempfile.mkdtemp(prefix="waybill-crash-"))
     home.chmod(0o711)
     postgres = EmbeddedPostgres(home)
 
     def tell(result: Result) -> None:
-        with results.open("a") as file:
-            file.write(json.dumps(asdict(result)) + "\n")
+        kept.add(asdict(result))
         sys.stdout.write(f"{'ok ' if result.passes else 'BAD'} {result.duration_s:6} {result.id}\n")
         if not result.passes:
             sys.stdout.write(f"    {result.problem} {result.violations[:4]}\n")
@@ -157,8 +175,7 @@ def _piece(results: Path, wanted: Sequence[Case], seconds: float) -> None:
         piece = asyncio.run(
             run(databases, postgres.dsn(), home / "run", wanted, tell=tell, seconds=seconds)
         )
-        with results.open("a") as file:
-            file.write(json.dumps(_told(piece)) + "\n")
+        kept.add(_told(piece))
         for line in piece.left:
             sys.stdout.write(f"BAD the whole: {line}\n")
     finally:
@@ -176,12 +193,6 @@ def _told(piece: Piece) -> Mapping[str, object]:
         "left": list(piece.left),
         "findings": [asdict(finding) for finding in piece.findings],
     }
-
-
-def _lines(results: Path) -> list[dict[str, object]]:
-    if not results.exists():
-        return []
-    return [json.loads(line) for line in results.read_text().splitlines()]
 
 
 def as_proof(lines: Sequence[Mapping[str, object]], left: Collection[str]) -> proof.Proof:

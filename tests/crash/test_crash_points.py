@@ -40,6 +40,17 @@ def chosen() -> Sequence[Case]:
     ]
 
 
+def test_what_one_commit_came_to_is_credited_to_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    file.write_text('{"id": "of no commit"}\n')
+    of_one, changed = crash_run.Kept(file, "one"), crash_run.Kept(file, "one+")
+    of_one.add({"id": "case"})
+    changed.add({"id": "another"})
+    assert of_one.lines() == [{"id": "case"}]
+    assert changed.lines() == [{"id": "another"}]
+    assert crash_run.Kept(file, "two").lines() == []
+
+
 @pytest.mark.postgres
 @pytest.mark.timeout(600)
 async def test_services_that_die_at_their_points_leave_every_order_whole(
