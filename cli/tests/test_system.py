@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from waybill import children, state
+from waybill.commands import status
 from waybill.embedded import place
 from waybill.home import Home
 from waybill.programs import ROLES, SERVICES
@@ -230,6 +231,23 @@ def test_a_program_that_is_not_ready_is_shown_with_what_it_says() -> None:
     assert asyncio.run(asked(head + problem)) == "store: no answer within 1 s."
     assert asyncio.run(asked(head + b"<html>")) == "it answers 503"
     assert asyncio.run(asked(b"")) == "it answers nothing"
+
+
+def test_of_a_program_that_was_never_ready_status_tells_what_it_says(tmp_path: Path) -> None:
+    async def told() -> str | None:
+        async def halted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(b'HTTP/1.1 503 No\r\nServer: us\r\n\r\n{"detail": "It was set back."}')
+            writer.close()
+
+        async with await asyncio.start_server(halted, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            one = state.Running(port=port, ready_path="/readyz")
+            return await status._refusal(Home(tmp_path), "payment", one, is_there=True)
+
+    said = asyncio.run(told())
+    assert said is not None
+    assert "It was set back." in said
 
 
 def test_logs_are_shown_and_an_unknown_name_is_not_found(shop: Shop) -> None:

@@ -75,6 +75,25 @@ def test_a_page_names_job_kinds_logs_and_links_that_exist(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+def test_what_the_night_page_looks_at_shows_every_sign_that_it_knows() -> None:
+    text = (ROOT / "docs/how-to/operate-at-three-in-the-morning.md").read_text()
+    (wanted,) = re.findall(r"grep -E '([^']+)'", text)
+    signs = set(re.findall(r"\| [^|]*\b(waybill_[a-z_]+)", text))
+    assert {"waybill_bus_truncated_total", "waybill_store_set_back"} <= signs
+    assert [sign for sign in sorted(signs) if not re.match(wanted, sign)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_that_calls_an_api_says_where_its_address_and_key_come_from(page: Path) -> None:
+    first = re.search(r"\$(?:[A-Z]+_URL|OPERATOR_KEY)\b", text := page.read_text())
+    assert first is None or "dev.env" in text[: first.start()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_for_operators_sends_nobody_to_a_source_file(page: Path) -> None:
+    assert re.findall(r"`(?:libs|services|cli)/[^`]*`", page.read_text()) == []
+
+
 def test_the_storefronts_page_knows_every_reason_that_we_give() -> None:
     text = (ROOT / "docs/how-to/sell-from-a-storefront.md").read_text()
     given = [

@@ -146,7 +146,9 @@ async def _refusal(
     if not is_there:
         return "it does not run"
     if name != "supervisor" and not one.ready:
-        return f"it has not been ready since it was started; see `waybill logs {name}`"
+        said = None if one.port is None else await children.refusal(one.port, one.ready_path)
+        since = "it has not been ready since it was started"
+        return f"{since}: {said or 'it is now'}; see `waybill logs {name}`"
     if name == "postgres":
         # A server that hangs goes on taking connections: only an answer to a query is one.
         return await server.refusal(EmbeddedPostgres(home.path).dsn(), children.PROBE_TIMEOUT_S)
