@@ -232,8 +232,8 @@ def the_same_key_was_refused_afterwards() -> Evidence:
 def the_same_key_is_known_no_more() -> Evidence:
     """Who was answered with an order posted another body under it as well: that is none of it."""
     found = _refused("k2", 404, "not-found")
-    other = replace(found.clients[-1], status=422, asked_sha256="of another")
-    return replace(found, clients=[*found.clients, other])
+    other = _refused("k2", 422, "idempotency-key-reused", asked_sha256="of another")
+    return replace(found, clients=[*found.clients, other.clients[-1]])
 
 
 @lie("I15", "key k2 made ord_2 and was refused with 409 external-ref-taken")
