@@ -77,7 +77,7 @@ def _held(text: str, by_word: Mapping[bytes, Sequence[str]]) -> Sequence[str]:
     """Values that a text holds, as it stands or with its URL encoding undone."""
     for read in _readings(text):
         for word in _words(read) & by_word.keys():
-            if held := [value for value in by_word[word] if _holds(read, value)]:
+            if held := _among(by_word[word], read):
                 return held
     return ()
 
@@ -90,11 +90,19 @@ def _readings(text: str) -> Iterator[str]:
         yield text.replace("+", " ")
 
 
-def _holds(text: str, value: str) -> bool:
-    """A number stands by itself; all else anywhere, in capitals or not if it is so spelled."""
-    if value.isdigit():
-        return re.search(rf"(?<![\w.]){value}(?!\w|\.\d)", text) is not None
-    return value in text or value in text.casefold()
+def _among(values: Sequence[str], text: str) -> Sequence[str]:
+    """Those that a text holds: a number by itself, all else anywhere, as spelled or in capitals."""
+    folded = text.casefold()
+    return [
+        value
+        for value in values
+        if (value in folded or value in text) and (not value.isdigit() or _stands(value, text))
+    ]
+
+
+def _stands(number: str, text: str) -> bool:
+    """Whether it is no part of another number or word."""
+    return re.search(rf"(?<![\w.]){number}(?!\w|\.\d)", text) is not None
 
 
 def _erased_is_gone(evidence: Evidence, finding: Finding) -> None:
@@ -140,8 +148,7 @@ def _field(event: Recorded, values: Sequence[str]) -> str:
         said = list(envelope.items())
     for where, text in said:
         escaped = json.dumps(text, ensure_ascii=False)
-        reads = (*_readings(text), escaped)
-        if any(_holds(read, value) for read in reads for value in values):
+        if any(_among(values, read) for read in (*_readings(text), escaped)):
             return where
     return "its data"
 
