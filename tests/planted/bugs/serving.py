@@ -16,7 +16,7 @@ from inventory.decider.holding import Allocated, State
 from notification import reactor as notification_reactor
 from notification.decider import Tell
 from waybill_events import inventory
-from waybill_events.capture import OrderEvent
+from waybill_events.capture import CancellationReason, GivenReason, OrderEvent
 from waybill_events.envelope import Recorded
 from waybill_events.event import Event
 from waybill_runtime.decider import Follow
@@ -127,7 +127,7 @@ def saga_without_timer() -> Iterator[Edit]:
 def cancelled_without_the_warehouse() -> Iterator[Edit]:
     """A confirmed order is cancelled at once; nobody asks whether its parcel has left."""
 
-    def request(reason: str, state: Confirmed) -> Sequence[OrderEvent]:
+    def request(reason: CancellationReason | GivenReason, state: Confirmed) -> Sequence[OrderEvent]:
         asked = real(reason, state)
         return [rules._cancelled(state.order.order_id, reason)] if asked else asked
 

@@ -216,30 +216,32 @@ def the_same_key_got_another_order() -> Evidence:
     return _answered(order_id="ord_2")
 
 
-def _refused(key: str, status: int, problem: str, **otherwise: str) -> Evidence:
+def _refusal(key: str, status: int, problem: str, *, asked: str = "") -> Posted:
     """One more answer to a key, to the same body unless said otherwise."""
-    told = {"order_id": "", "body_sha256": "words", "asked_sha256": f"of {key}", **otherwise}
-    refusal = Posted(key=key, status=status, problem=problem, **told)
-    return replace(CLEAN, clients=[*CLEAN.clients, refusal])
+    told = {"order_id": "", "body_sha256": "words", "asked_sha256": asked or f"of {key}"}
+    return Posted(key=key, status=status, problem=problem, **told)
+
+
+def _refused(*refusals: Posted) -> Evidence:
+    return replace(CLEAN, clients=[*CLEAN.clients, *refusals])
 
 
 @lie("I15", "key k1 made ord_1 and was refused with 409 external-ref-taken")
 def the_same_key_was_refused_afterwards() -> Evidence:
-    return _refused("k1", 409, "external-ref-taken")
+    return _refused(_refusal("k1", 409, "external-ref-taken"))
 
 
 @lie("I15", "key k2 made ord_2 and was refused with 404 not-found")
 def the_same_key_is_known_no_more() -> Evidence:
     """Who was answered with an order posted another body under it as well: that is none of it."""
-    found = _refused("k2", 404, "not-found")
-    other = _refused("k2", 422, "idempotency-key-reused", asked_sha256="of another")
-    return replace(found, clients=[*found.clients, other.clients[-1]])
+    reused = _refusal("k2", 422, "idempotency-key-reused", asked="of another")
+    return _refused(_refusal("k2", 404, "not-found"), reused)
 
 
 @lie("I15", "key k2 made ord_2 and was refused with 409 external-ref-taken")
 def an_order_was_made_whose_client_was_refused() -> Evidence:
     """No other answer came: the log alone knows that the refused request made an order."""
-    found = _refused("k2", 409, "external-ref-taken")
+    found = _refused(_refusal("k2", 409, "external-ref-taken"))
     lost = [
         replace(one, status=0, order_id="") if isinstance(one, Posted) and one.key == "k2" else one
         for one in found.clients[:-1]
@@ -249,9 +251,8 @@ def an_order_was_made_whose_client_was_refused() -> Evidence:
 
 @lie("I15", "key k9 was refused with 409 external-ref-taken, 422 invalid-request")
 def the_same_key_was_refused_for_two_reasons() -> Evidence:
-    found = _refused("k9", 409, "external-ref-taken")
-    again = _refused("k9", 422, "invalid-request").clients[-1]
-    return replace(found, clients=[*found.clients, again])
+    first = _refusal("k9", 409, "external-ref-taken")
+    return _refused(first, _refusal("k9", 422, "invalid-request"))
 
 
 # --- what is no event of ours -------------------------------------------------------------
