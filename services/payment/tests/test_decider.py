@@ -195,6 +195,21 @@ def test_a_capture_that_ran_into_the_expiry_is_authorised_anew() -> None:
     assert capture.idempotency_key == f"{CAPTURE_1}:2"
 
 
+def test_a_capture_under_a_new_hold_is_not_put_off_until_that_one_has_expired_too() -> None:
+    later = authorized.after(
+        ship(1, 6),
+        declined(CAPTURE_1, retryable=True),
+        declined(f"{CAPTURE_1}:2", "authorization_expired"),
+        held_under("ord_x:authorize:2"),
+    )
+    spec = later.after(declined(f"{CAPTURE_1}:3", "authorization_expired"))
+    capture = only(
+        payment.CaptureRequested, list(spec.when(held_under("ord_x:authorize:3")).events)
+    )
+    assert isinstance(capture, payment.CaptureRequested)
+    assert (capture.idempotency_key, capture.attempt) == (f"{CAPTURE_1}:4", 1)
+
+
 def test_money_that_cannot_be_held_again_fails_the_shipments_that_wait_for_it() -> None:
     spec = authorized.after(ship(1, 6), declined(CAPTURE_1, "authorization_expired"))
     assert names(list(spec.when(declined("ord_x:authorize:2")).events)) == [

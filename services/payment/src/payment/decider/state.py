@@ -57,11 +57,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A shipment whose money is still to be taken, and how often that was tried in vain."""
+    """A shipment whose money is still to be taken, and how often that was tried in vain.
+
+    `declines`: of these, what was declined for now since its authorisation is held.
+    """
 
     shipment_id: str
     amount_minor: int
     tries: int = 0
+    declines: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +248,7 @@ def _evolve_hold(
             queue = state.queue
             if state.call is not None and state.call.operation == "capture":
                 queue = _tried(queue, state.call.shipment_id)
+            queue = tuple(replace(due, declines=0) for due in queue)
             return replace(state, call=None, queue=queue, holds=_closed(state.holds))
 
 
@@ -360,7 +365,9 @@ def _moved(
 
 def _tried(queue: tuple[Due, ...], shipment_id: str) -> tuple[Due, ...]:
     return tuple(
-        replace(due, tries=due.tries + 1) if due.shipment_id == shipment_id else due
+        replace(due, tries=due.tries + 1, declines=due.declines + 1)
+        if due.shipment_id == shipment_id
+        else due
         for due in queue
     )
 

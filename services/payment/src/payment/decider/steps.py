@@ -87,7 +87,7 @@ def _capture(state: Payment, hold: Hold, due: Due) -> payment.CaptureRequested:
         currency=state.currency,
         final=state.needed_minor == due.amount_minor,
         idempotency_key=f"{state.order_id}:capture:{due.shipment_id}{again}",
-        attempt=due.tries + 1,
+        attempt=due.declines + 1,
     )
 
 
