@@ -220,6 +220,7 @@ demo: up ## Show orders flowing, live, and end with the audit
 SEED ?= 1
 RATE ?= 20
 RESUME ?=
+DISK ?=
 ifeq ($(BUS),kafka)
 MINUTES ?= 30
 FAULTS ?= 500
@@ -233,14 +234,16 @@ LEAST ?= --at-least rebuilds=20
 endif
 
 .PHONY: chaos
-chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, RESUME=--resume|--anew)
+chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, DISK=MiB, RESUME=--resume|--anew)
 	@"$(WAYBILL)" chaos --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --faults $(FAULTS) \
-		--orders $(ORDERS) $(LEAST) --evidence docs/evidence/chaos-$(BUS).json $(RESUME)
+		--orders $(ORDERS) $(LEAST) --evidence docs/evidence/chaos-$(BUS).json \
+		$(if $(DISK),--disk $(DISK)) $(RESUME)
 
 .PHONY: recovery
 recovery: $(STAMP) ## Kill services and Postgres one at a time, and time the recoveries (BUS, SEED, RESUME=--anew)
 	@"$(WAYBILL)" chaos --minutes 25 --seed $(SEED) --bus $(BUS) --faults 150 --customers 4 \
 		--orders 500 --kinds service-kill,postgres-kill \
+		--at-least service_kills_alone=50 --at-least postgres_kills_alone=50 \
 		--evidence docs/evidence/recovery-$(BUS).json $(RESUME)
 
 .PHONY: soak

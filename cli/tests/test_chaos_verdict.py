@@ -89,6 +89,7 @@ def test_a_run_that_came_to_what_was_asked_passes() -> None:
         ({"faults": [struck(1, "service-kill"), struck(2, "poison", hit=False)]}, "faults: 1 of 2"),
         ({"faults": [struck(1, "poison"), struck(2, "poison")]}, "kinds: 1 of 2"),
         ({"acknowledged": 9}, "orders: 9 of 10"),
+        ({"duration_s": 30.0}, "minutes: 0.5 of 1"),
         ({"refused": {"external-ref-taken": 2, "gone": 1}}, "3 valid orders refused"),
         ({"gave_up": 2}, "2 customers gave up"),
         ({"quiet_s": 61.0}, "quiet only after 61 s"),
@@ -106,13 +107,17 @@ def test_whatever_fell_short_is_said(changes: dict[str, object], said: str) -> N
 def test_segments_on_the_same_stores_are_added_up() -> None:
     asked = Asked(minutes=2, orders=24, faults=4, kinds=2)
     assert shortfalls(segment(), segment(), asked=asked) == ""
-    assert shortfalls(segment(), asked=asked) == "orders: 12 of 24; faults: 2 of 4"
+    assert shortfalls(segment(), asked=asked) == (
+        "minutes: 1 of 2; orders: 12 of 24; faults: 2 of 4"
+    )
 
 
 def test_slow_recoveries_fall_short_once_they_are_enough_to_judge() -> None:
     slow = {"what": "service payment", "took_s": 7.5, "in_time": True, "alone": True}
     assert "service recovered within 7.5 s" in shortfalls(segment(recovered=[slow] * 50))
     assert shortfalls(segment(recovered=[slow] * 49)) == ""
+    few = Asked(minutes=1, orders=1, faults=1, kinds=1, at_least={"service_kills_alone": 50})
+    assert "service_kills_alone: 49 of 50" in shortfalls(segment(recovered=[slow] * 49), asked=few)
     amid_others = {**slow, "alone": False}
     assert shortfalls(segment(recovered=[amid_others] * 50)) == ""
 

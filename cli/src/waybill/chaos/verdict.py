@@ -9,6 +9,8 @@ from waybill.proof import Proof
 
 SERVICE_S = {"postgres": 5.0, "kafka": 30.0}
 POSTGRES_S = 10.0
+ROUNDED_MIN = 0.05
+"""Minutes are told to a tenth."""
 ENOUGH = 50
 """So many kills that no other fault overlapped make a p99 that is held against its limit."""
 
@@ -36,6 +38,8 @@ def proof(outcome: Outcome, asked: Asked, *, bus: str, command: str, what: str =
 def shortfalls(reached: Mapping[str, float], asked: Asked, bus: str) -> Sequence[str]:
     """Every figure that fell short, in words."""
     found = []
+    if reached["minutes"] < asked.minutes - ROUNDED_MIN:
+        found.append(f"minutes: {reached['minutes']:g} of {asked.minutes:g}")
     for name in ("orders", "faults", "kinds"):
         wanted = getattr(asked, name)
         if reached[name] < wanted:
