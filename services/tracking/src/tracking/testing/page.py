@@ -34,8 +34,9 @@ def placed(order_id: str, token: str) -> capture.OrderPlaced:
 
 @dataclass
 class Page:
-    """One order's page as tracking shows it."""
+    """One order's page as tracking shows it; its readers are tasks of a group."""
 
+    group: asyncio.TaskGroup
     on: Any = field(init=False)
     app: Any = field(init=False)
     http: httpx.AsyncClient = field(init=False)
@@ -79,13 +80,13 @@ class Page:
     def listen(
         self, last_event_id: bytes | None = None, path: str = TRACK, host: str = "127.0.0.1"
     ) -> "Listener":
-        return Listener(self.app, f"{path}/events", last_event_id, host)
+        return Listener(self, f"{path}/events", last_event_id, host)
 
 
 class Listener:
     """A reader of a stream, frame by frame; `leave` closes the connection."""
 
-    def __init__(self, app: Any, path: str, last_event_id: bytes | None, host: str) -> None:
+    def __init__(self, page: Page, path: str, last_event_id: bytes | None, host: str) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body = ""
@@ -106,7 +107,7 @@ class Listener:
             "server": ("tracking.test", 80),
             "client": (host, 1),
         }
-        self.task = asyncio.ensure_future(app(scope, self._receive, self._send))
+        self.task = page.group.create_task(page.app(scope, self._receive, self._send))
 
     async def _receive(self) -> dict[str, Any]:
         await self._gone.wait()
@@ -142,9 +143,10 @@ class Listener:
 
 def show(story: Callable[[Page], Awaitable[None]]) -> None:
     async def main() -> None:
-        page = Page()
-        await page.open()
-        await story(page)
+        async with asyncio.TaskGroup() as group:
+            page = Page(group)
+            await page.open()
+            await story(page)
         await page.http.aclose()
 
     simulate(1, main())
