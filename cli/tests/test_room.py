@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from waybill import proof, room
 from waybill.__main__ import app
+from waybill.chaos import history, verdict
 from waybill.chaos import run as chaos_run
 from waybill.chaos import soak as soaking
 from waybill.failure import CONFLICT, FAILED, USAGE, Failure
@@ -40,6 +41,25 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chaos_run, "segment", ran)
     monkeypatch.setattr(soaking, "soak", ran)
     monkeypatch.setattr(prove_run, "prove", ran)
+
+
+async def outcome_of_nothing(*_: object, **__: object) -> chaos_run.Outcome:
+    return chaos_run.Outcome(history.History(), [], [])
+
+
+def shown(short: list[str]) -> proof.Proof:
+    """What a run came to that no oracle judged."""
+    return proof.Proof(
+        name="a-run",
+        command="waybill",
+        seed=None,
+        started_at=SystemClock().now(),
+        duration_s=1.0,
+        asked={"orders": 2.0},
+        reached={"orders": 2.0},
+        shortfalls=short,
+        left_out=proof.all_left_out("it is not run here"),
+    )
 
 
 @pytest.fixture
@@ -139,17 +159,7 @@ def test_a_proof_that_passed_leaves_no_folder_and_one_that_fell_short_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], short: list[str]
 ) -> None:
     async def found(*_: object, **__: object) -> proof.Proof:
-        return proof.Proof(
-            name=words[0],
-            command=" ".join(words),
-            seed=None,
-            started_at=SystemClock().now(),
-            duration_s=1.0,
-            asked={},
-            reached={},
-            shortfalls=short,
-            left_out=proof.all_left_out("it is not run here"),
-        )
+        return shown(short)
 
     monkeypatch.setattr(soaking, "soak", found)
     monkeypatch.setattr(prove_run, "prove", found)
@@ -166,3 +176,41 @@ def test_chaos_goes_on_upon_the_bus_of_its_folder_alone(tmp_path: Path) -> None:
     assert "bus kafka" in refused("chaos", "--resume", home=place).what
     with pytest.raises(Ran):
         ran("chaos", "--resume", "--bus", "kafka", home=place)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (".", "is a folder"),
+        ("a-file/evidence.json", "cannot be written"),
+        ("/proc/x.json", "cannot"),
+    ],
+)
+@pytest.mark.parametrize("words", [CHAOS, SOAK, PROVE, ("simulate",)], ids=lambda words: words[0])
+def test_evidence_that_could_not_be_written_is_refused_before_the_run(
+    tmp_path: Path, words: tuple[str, ...], wrong: str, told: str
+) -> None:
+    (tmp_path / "a-file").touch()
+    with pytest.raises(Failure, match=told) as caught:
+        CliRunner().invoke(
+            app, [*words, "--evidence", str(tmp_path / wrong)], catch_exceptions=False
+        )
+    assert caught.value.code == USAGE
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_a_run_is_told_before_its_evidence_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(proof, "write", full)
+    monkeypatch.setattr(chaos_run, "segment", outcome_of_nothing)
+    monkeypatch.setattr(verdict, "proof", lambda *_, **__: shown([]))
+    evidence = tmp_path / "evidence.json"
+    answer = CliRunner().invoke(
+        app, ["chaos", "--home", str(tmp_path / "run"), "--evidence", str(evidence)]
+    )
+    assert isinstance(answer.exception, OSError)
+    assert "2 (asked 2)" in answer.stdout

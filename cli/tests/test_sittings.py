@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from waybill import proof
 from waybill.__main__ import app
 from waybill.audit.evidence import Finding
-from waybill.failure import CONFLICT, FAILED, Failure
+from waybill.failure import CONFLICT, FAILED, USAGE, Failure
 from waybill.simulation import report, runs, sittings
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,6 +90,14 @@ def test_days_of_another_size_and_other_files_are_not_added_to(tmp_path: Path) -
     path.write_text(json.dumps({"name": "soak", "format": 1, "details": {}}))
     with pytest.raises(Failure, match="no evidence of simulated days"):
         sittings.earlier(path, asked(10))
+
+
+def test_a_file_that_is_no_json_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    path.write_text('{"name": "simul')
+    with pytest.raises(Failure, match="it is no JSON") as refused:
+        sittings.earlier(path, asked(10))
+    assert refused.value.code == USAGE
 
 
 def test_an_overlap_is_refused_before_any_day_is_run(

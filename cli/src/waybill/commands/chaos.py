@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from waybill import room, show
-from waybill.commands.options import AnewFlag
+from waybill.commands.options import AnewFlag, EvidenceOption
 from waybill.failure import FAILED, USAGE, Failure
 from waybill_runtime.clock import SystemClock
 
@@ -44,7 +44,6 @@ DiskOption = Annotated[
     int,
     typer.Option(min=0, help="As root: a file system of so many MiB for Postgres, to be filled."),
 ]
-EvidenceOption = Annotated[Path | None, typer.Option(help="Write the evidence there, as JSON.")]
 
 
 def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
@@ -107,9 +106,9 @@ def chaos(  # noqa: PLR0913, PLR0917 - the options of a command line
     )
     what = "chaos-of-some-kinds" if only else "chaos"
     found = verdict.proof(outcome, asked, bus=bus, command=command, what=what)
+    told(found)
     if evidence is not None:
         proof.write(found, evidence)
-    told(found)
     if not found.passes:
         raise typer.Exit(FAILED)
 

@@ -9,7 +9,7 @@ import typer
 from waybill import home as homes
 from waybill import room, show
 from waybill.commands.chaos import told
-from waybill.commands.options import AnewFlag
+from waybill.commands.options import AnewFlag, EvidenceOption
 from waybill.failure import FAILED
 from waybill_runtime.clock import SystemClock
 
@@ -26,9 +26,7 @@ def prove(
     bus: Annotated[
         Literal["postgres", "kafka"], typer.Option(help="What carries events between services.")
     ] = "postgres",
-    evidence: Annotated[
-        Path | None, typer.Option(help="Write the evidence there, as JSON.")
-    ] = None,
+    evidence: EvidenceOption = None,
     anew: AnewFlag = False,  # noqa: FBT002  a flag of the command line
     home: Annotated[Path, typer.Option(help="The system's own folder; new, or --anew.")] = HOME,
 ) -> None:
@@ -43,9 +41,9 @@ def prove(
     with show.err.status(name) as status:
         tell = status.update if show.err.is_terminal else show.note
         found = asyncio.run(run.prove(name, home, bus, SystemClock(), tell, full=full))
+    told(found)
     if evidence is not None:
         proof.write(found, evidence)
-    told(found)
     if not found.passes:
         raise typer.Exit(FAILED)
     room.drop(homes.Home(home))

@@ -1,10 +1,10 @@
 """`waybill simulate`: whole days of all six services in one process, with faults from a seed."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from waybill.commands.options import EvidenceOption
 from waybill.failure import FAILED, USAGE, Failure
 
 ORDERS = 8
@@ -25,9 +25,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command line
     shrinking: Annotated[
         int, typer.Option("--shrink", min=0, help="Most days run to shrink the first failure.")
     ] = SHRINKING,
-    evidence: Annotated[
-        Path | None, typer.Option(help="Where to write what was run and found, as JSON.")
-    ] = None,
+    evidence: EvidenceOption = None,
     of: Annotated[
         int | None,
         typer.Option(min=1, help="Add to the evidence that is there, until it has so many seeds."),

@@ -9,7 +9,7 @@ import typer
 from waybill import home as homes
 from waybill import room, show
 from waybill.commands.chaos import told
-from waybill.commands.options import AnewFlag
+from waybill.commands.options import AnewFlag, EvidenceOption
 from waybill.failure import FAILED
 from waybill_runtime.clock import SystemClock
 
@@ -28,9 +28,7 @@ def soak(
     bus: Annotated[
         Literal["postgres", "kafka"], typer.Option(help="What carries events between services.")
     ] = "postgres",
-    evidence: Annotated[
-        Path | None, typer.Option(help="Write the evidence there, as JSON.")
-    ] = None,
+    evidence: EvidenceOption = None,
     anew: AnewFlag = False,  # noqa: FBT002  a flag of the command line
     home: Annotated[Path, typer.Option(help="The system's own folder; new, or --anew.")] = HOME,
 ) -> None:
@@ -56,9 +54,9 @@ def soak(
                 tell,
             )
         )
+    told(found)
     if evidence is not None:
         proof.write(found, evidence)
-    told(found)
     if not found.passes:
         raise typer.Exit(FAILED)
     room.drop(homes.Home(home))

@@ -10,7 +10,7 @@ from typing import Any
 
 from waybill import proof
 from waybill.audit.evidence import Finding, add_up
-from waybill.failure import CONFLICT, Failure
+from waybill.failure import CONFLICT, USAGE, Failure
 from waybill.simulation.day import FAULTS_PER_ORDER
 from waybill.simulation.runs import Asked, Sum
 
@@ -93,7 +93,10 @@ def earlier(path: Path, asked: Asked) -> Run:
     """
     if not path.exists():
         return Run()
-    told = json.loads(path.read_text())
+    try:
+        told = json.loads(path.read_text())
+    except ValueError as error:
+        raise _refused(path, "it is no JSON", code=USAGE) from error
     if (told.get("name"), told.get("format")) != (NAME, proof.FORMAT) or not (
         known := told["details"].get("sittings")
     ):
@@ -125,9 +128,9 @@ def _said(per_day: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} {what}" for what, count in per_day.items())
 
 
-def _refused(path: Path, why: str) -> Failure:
+def _refused(path: Path, why: str, *, code: int = CONFLICT) -> Failure:
     return Failure(
         f"{path} cannot be added to: {why}.",
         "Run other seeds, name another file, or leave --of out to begin it anew.",
-        code=CONFLICT,
+        code=code,
     )
