@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
@@ -75,6 +76,7 @@ def test_a_key_is_made_rotated_and_revoked_and_is_on_record_throughout(shop: Non
         assert found is not None
         assert found.scopes == set(ROLES["storefront"])
 
+    now = datetime.now(UTC)
     new, told = said("rotate", key_id, "--overlap-h", "1")
     assert {line["event"] for line in told} == {"key added", "key ends"}
     assert at("capture", key) is not None
@@ -88,11 +90,32 @@ def test_a_key_is_made_rotated_and_revoked_and_is_on_record_throughout(shop: Non
     assert {row["id"] for row in listed} == {key_id, new.split("_")[1]}
     ended = {row["id"]: row["expires_at"] for row in listed}
     assert ended[key_id] is not None
+    assert datetime.fromisoformat(ended[new.split("_")[1]]) - now > timedelta(days=29)
     assert key_id in said("list", "--service", "capture")[0]
     everything = json.dumps([listed, told])
     for one in (key, new):
         assert one.split("_", 2)[2] not in everything
     assert refused("rotate", key_id).code == NOT_FOUND
+
+
+def test_a_rotated_key_ends_when_the_old_one_would_have_unless_it_is_told_otherwise(
+    shop: None,
+) -> None:
+    def ends(key: str) -> list[datetime | None]:
+        rows = json.loads(said("list", "--json")[0])
+        mine = [row["expires_at"] for row in rows if row["id"] == key.split("_")[1]]
+        return [end and datetime.fromisoformat(end) for end in mine]
+
+    now = datetime.now(UTC)
+    first = said("add", "--name", "shop B", "--role", "storefront", "--days", "9")[0]
+    moved = said("rotate", first.split("_")[1], "--overlap-h", "1")[0]
+    (end,) = set(ends(moved))
+    assert end is not None
+    assert timedelta(days=9) - timedelta(minutes=5) < end - now < timedelta(days=9, minutes=5)
+    later = said("rotate", moved.split("_")[1], "--days", "90")[0]
+    assert all(e and e - now > timedelta(days=89) for e in ends(later))
+    endless = said("add", "--name", "shop C", "--role", "stock:read", "--service", "capture")[0]
+    assert ends(said("rotate", endless.split("_")[1])[0]) == [None]
 
 
 def test_a_scope_or_a_key_that_is_none_is_told(shop: None) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,15 +69,26 @@ def rotate(
     overlap_h: Annotated[
         int, typer.Option("--overlap-h", min=0, help="Hours for which the old key still opens.")
     ] = 24,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, help="Until when the new one opens.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Make another key that opens the same, print it, and let the old one end after the overlap."""
+    """Make another key that opens the same, print it, and let the old one end after the overlap.
+
+    The new one ends when the old one would have, unless --days says otherwise.
+    """
     from waybill_runtime.http.auth import new_key
 
     record.who()
     key = new_key()
-    system.run(_rotate(system.find(home), key_id, key, timedelta(hours=overlap_h)))
+    until = None if days is None else timedelta(days=days)
+    ends = system.run(_rotate(system.find(home), key_id, key, timedelta(hours=overlap_h), until))
     typer.echo(key)
+    if ends is None:
+        show.note("The new key has no end, as the old one had none; --days gives it one.")
+    elif days is None:
+        show.note(f"The new key ends at {ends.isoformat()}, as the old one did; --days moves it.")
 
 
 @app.command()
@@ -136,8 +147,10 @@ async def _rows(found: system.System, services: Sequence[str]) -> list[dict[str,
     return sorted(rows, key=lambda row: (str(row["name"]), str(row["id"])))
 
 
-async def _rotate(found: system.System, old_id: str, key: str, overlap: timedelta) -> None:
-    """The new key opens everywhere before the old one is given an end anywhere."""
+async def _rotate(
+    found: system.System, old_id: str, key: str, overlap: timedelta, until: timedelta | None
+) -> datetime | None:
+    """The new key opens everywhere before the old one is given an end anywhere; answers its end."""
     old: dict[str, Entry] = {}
     for service in registry.SERVICES:
         async with _ring(found, service) as (ring, on):
@@ -146,13 +159,22 @@ async def _rotate(found: system.System, old_id: str, key: str, overlap: timedelt
             if entry is None or (entry.expires_at and entry.expires_at <= on.clock.now()):
                 continue
             old[service] = entry
-            new_id = await ring.add(key, name=entry.name, scopes=entry.scopes)
+    if not old:
+        raise _unknown(old_id)
+    # A rotation that broke off has given the old key its end in some services alone.
+    ends = [entry.expires_at for entry in old.values() if entry.expires_at is not None]
+    last = max(ends) if len(ends) == len(old) else None
+    for service, entry in old.items():
+        async with _ring(found, service) as (ring, on):
+            expires_at = last if until is None else on.clock.now() + until
+            new_id = await ring.add(
+                key, name=entry.name, scopes=entry.scopes, expires_at=expires_at
+            )
             record.note(
                 "key added", service=service, key_id=new_id, name=entry.name, instead_of=old_id
             )
-    if not old:
-        raise _unknown(old_id)
     await _end(found, old_id, overlap)
+    return expires_at
 
 
 async def _end(found: system.System, key_id: str, after: timedelta) -> None:
