@@ -117,8 +117,8 @@ down: $(STAMP) ## Stop everything; data stay
 	@"$(WAYBILL)" down
 
 .PHONY: clean
-clean: $(STAMP) ## Stop everything and drop its data
-	@"$(WAYBILL)" clean --yes
+clean: $(STAMP) ## Stop everything and drop its data, and what stopped runs of chaos, soak and prove left
+	@"$(WAYBILL)" clean --yes --runs
 
 .PHONY: status
 status: $(STAMP) ## Show each process: readiness, restarts, memory

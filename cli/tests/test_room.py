@@ -1,5 +1,7 @@
 """The folders of chaos, soak and prove: nobody else's system is dropped, nor a run's unasked."""
 
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from waybill import proof, room
+from waybill import proof, room, show, state
 from waybill.__main__ import app
+from waybill.audit.evidence import Finding
 from waybill.chaos import history, verdict
 from waybill.chaos import run as chaos_run
 from waybill.chaos import soak as soaking
@@ -59,6 +62,7 @@ def shown(short: list[str]) -> proof.Proof:
         reached={"orders": 2.0},
         shortfalls=short,
         left_out=proof.all_left_out("it is not run here"),
+        findings=[Finding("I1", "kept", must_see=["orders"])],
     )
 
 
@@ -166,6 +170,8 @@ def test_a_proof_that_passed_leaves_no_folder_and_one_that_fell_short_does(
     place = tmp_path / "run"
     answer = CliRunner().invoke(app, [*words, "--home", str(place)])
     assert answer.exit_code == (FAILED if short else 0)
+    assert answer.stdout.splitlines()[-1] == ("fell short" if short else "passed")
+    assert "I1 need not be checked: it is not run here" in answer.stdout
     assert place.exists() == bool(short)
 
 
@@ -214,3 +220,48 @@ def test_a_run_is_told_before_its_evidence_is_written(
     )
     assert isinstance(answer.exception, OSError)
     assert "2 (asked 2)" in answer.stdout
+
+
+def test_clean_drops_what_stopped_runs_left_and_no_folder_that_only_looks_like_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WAYBILL_HOME", raising=False)
+    for by in ("chaos", "prove"):
+        room.take(tmp_path / f".waybill-{by}", by, "postgres")
+    Home(tmp_path / ".waybill-soak").prepare()
+    with state.held(Home(tmp_path / ".waybill-chaos")):
+        with pytest.raises(Failure, match=r"waybill-chaos, .*waybill-prove would go"):
+            CliRunner().invoke(app, ["clean", "--runs"], catch_exceptions=False)
+        answer = CliRunner().invoke(app, ["clean", "--runs", "--yes"], catch_exceptions=False)
+    assert "its system runs" in answer.stderr
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [".waybill-chaos", ".waybill-soak"]
+
+
+def test_every_command_on_a_home_takes_it_by_name(tmp_path: Path) -> None:
+    place = tmp_path / "shop"
+    Home(place).prepare()
+    (place / "log" / "payment.log").write_text("a line of its\n")
+    runner = CliRunner()
+    assert "a line of its" in runner.invoke(app, ["logs", "payment", "--home", str(place)]).stdout
+    doctor = runner.invoke(app, ["doctor", "--home", str(place)], env={"COLUMNS": "400"})
+    assert str(place) in doctor.stdout
+    for words in (["status"], ["stop", "payment"], ["start", "payment"]):
+        assert str(place) in refused(*words, home=place).what
+    assert runner.invoke(app, ["down", "--home", str(place)]).exit_code == 0
+    assert runner.invoke(app, ["clean", "--yes", "--home", str(place)]).exit_code == 0
+    assert not place.exists()
+
+
+def test_advice_names_the_command_as_this_shell_can_call_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(show, "_called", show._called.__wrapped__)
+    monkeypatch.setattr(sys, "argv", ["bin/waybill"])
+    for found, called in (("/usr/bin/waybill", "waybill"), (None, "bin/waybill")):
+        monkeypatch.setattr(shutil, "which", lambda _, found=found: found)
+        show.failure(Failure("It does not run.", "Run `waybill up`."))
+        assert f"Run `{called} up`." in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["somewhere/waybill/__main__.py"])
+    show.note("See `waybill keys list`.")
+    assert f"See `{sys.executable} -m waybill keys list`." in capsys.readouterr().err

@@ -24,9 +24,9 @@ def settle(home: homes.Home, asked: BusName | None) -> BusName:
     if own is not None and asked not in (None, own):
         raise Failure(
             f"The events of {home.path} went over bus {own}; on {asked} they would all be missing.",
-            f"Leave BUS and --bus out, and it goes on with {own}. If that bus is lost, `waybill"
-            " down` and `waybill up` make it anew and `waybill republish` fills it. For a system"
-            f" on {asked}, set WAYBILL_HOME to a new folder or drop this one by `waybill clean`.",
+            f"Leave BUS and --bus out, and it goes on with {own}. If that bus is lost,"
+            " `waybill down` and `waybill up` make it anew and `waybill republish` fills it. For a"
+            f" system on {asked}, name a new --home, or drop this one by `waybill clean`.",
             code=CONFLICT,
         )
     return own or asked or "postgres"

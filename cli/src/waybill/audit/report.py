@@ -83,7 +83,7 @@ def _looked_at(finding: Finding) -> str:
         return f"could not be had: {', '.join(finding.missing)}"
     looked = ", ".join(f"{count:,} {what}" for what, count in finding.looked_at.items() if count)
     if finding.verdict == "not checked":
-        return f"there is no {', no '.join(finding.unseen)} yet" + (looked and f"; {looked}")
+        return f"none yet: {', '.join(finding.unseen)}" + (looked and f"; {looked}")
     return looked
 
 

@@ -141,5 +141,10 @@ def told(found: "Proof") -> None:
         show.out.print(
             f"{name:<32} {figure:g}" + ("" if wanted is None else f" (asked {wanted:g})")
         )
+    for finding in found.findings:
+        if finding.verdict == "not checked" and finding.guarantee in found.left_out:
+            why = found.left_out[finding.guarantee]
+            show.out.print(f"{finding.guarantee} need not be checked: {why}", markup=False)
     for line in (*found.shortfalls, *found.unproved):
         show.note(f"short: {line}")
+    show.out.print("passed" if found.passes else "fell short")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from waybill import home as homes
 from waybill import ports, programs, show, state, stores, system
+from waybill.commands.options import HomeOption
 from waybill.embedded import account, binaries, docker, java, server
 from waybill.failure import UNAVAILABLE, Failure
 
@@ -28,11 +29,10 @@ class Finding:
     needed: bool = True
 
 
-def doctor() -> None:
+def doctor(home: HomeOption = None) -> None:
     """Look at Python, the user, Postgres, Kafka's ways, the home, its ports and its services."""
-    home = homes.Home.from_environment()
-    findings = [_python(), _home(home), *_postgres(home), *_kafka(home), *_ports(home)]
-    findings += _halted(home)
+    at = homes.Home.named(home)
+    findings = [_python(), _home(at), *_postgres(at), *_kafka(at), *_ports(at), *_halted(at)]
     table = Table(box=None, header_style="bold")
     for heading in ("", "what", "found", "fix"):
         table.add_column(heading, overflow="fold")

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 from time import sleep
 from typing import Annotated
 
@@ -9,38 +10,59 @@ import typer
 
 from waybill import home as homes
 from waybill import room, show, state, supervisor
+from waybill.commands.options import HomeOption
 from waybill.failure import USAGE, Failure
 from waybill_runtime.clock import SystemClock
 
 DOWN_TIMEOUT_S = 120.0
 POLL_S = 0.1
+RUNS = tuple(Path(f".waybill-{by}") for by in ("chaos", "soak", "prove"))
+"""Where runs have their own systems, unless they are told otherwise."""
 CLOCK = SystemClock()
 
 
-def down() -> None:
+def down(home: HomeOption = None) -> None:
     """Stop everything; data stay. Nothing to do when nothing runs."""
-    home = homes.Home.from_environment()
-    if not home.exists():
-        show.note(f"Waybill does not run in {home.path}.")
+    found = homes.Home.named(home)
+    if not found.exists():
+        show.note(f"Waybill does not run in {found.path}.")
         return
-    stopped = _stop(home)
+    stopped = _stop(found)
     show.done("stopped; data stay" if stopped else "nothing runs")
 
 
 def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002
+    runs: Annotated[  # noqa: FBT002  a flag of the command line
+        bool, typer.Option("--runs", help="Drop what chaos, soak and prove left here, too.")
+    ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Stop everything and drop its data, logs and keys."""
-    home = homes.Home.from_environment()
-    if not home.path.exists():
-        show.note(f"There is no {home.path}.")
+    found = homes.Home.named(home)
+    left = [run for run in map(homes.Home, RUNS) if runs and room.made_by(run) is not None]
+    doomed = ", ".join(str(one.path) for one in (found, *left) if one.path.exists())
+    if not doomed:
+        show.note(f"There is no {found.path}.")
         return
     if not yes:
         if not sys.stdin.isatty():
-            raise Failure(f"All data in {home.path} would go.", "Say --yes.", code=USAGE)
-        typer.confirm(f"Drop all data in {home.path}?", abort=True, err=True)
+            raise Failure(f"All data in {doomed} would go.", "Say --yes.", code=USAGE)
+        typer.confirm(f"Drop all data in {doomed}?", abort=True, err=True)
+    if found.exists():
+        _stop(found)
+    _drop(found)
+    for run in left:
+        if state.is_supervised(run):
+            show.note(f"{run.path} stays: its system runs.")
+        else:
+            _drop(run)
+
+
+def _drop(home: homes.Home) -> None:
+    if not home.path.exists():
+        return
     if home.exists():
-        _stop(home)
         room.drop(home)
     home.drop()
     show.done(f"dropped {home.path}")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from waybill import afar, children, logfiles, show, state
 from waybill import home as homes
+from waybill.commands.options import HomeOption
 from waybill.embedded import server
 from waybill.embedded.postgres import EmbeddedPostgres
 from waybill.failure import NOT_FOUND, UNAVAILABLE, Failure
@@ -41,34 +42,35 @@ def status(
     as_json: Annotated[  # noqa: FBT002  a flag of the command line
         bool, typer.Option("--json", help="The same for machines.")
     ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Show each process: pid, port, readiness, restarts, resident memory.
 
     Where there is no home, ask each service that `<SERVICE>_URL` names whether it is ready.
     """
-    home = homes.Home.from_environment()
-    if not home.exists() and (urls := afar.urls()):
+    found = homes.Home.named(home)
+    if not found.exists() and (urls := afar.urls()):
         _ask(urls, as_json=as_json)
         return
-    running = state.is_supervised(home)
-    last = state.read(home)
+    running = state.is_supervised(found)
+    last = state.read(found)
     if not running and not last.orphans():
         raise Failure(
-            f"Waybill does not run in {home.path}.", "Run `waybill up`.", code=UNAVAILABLE
+            f"Waybill does not run in {found.path}.", "Run `waybill up`.", code=UNAVAILABLE
         )
-    rows = asyncio.run(_rows(home, last))
+    rows = asyncio.run(_rows(found, last))
     if as_json:
         total = {"rss_mib": _sum(rows), "pss_mib": _sum_pss(rows)}
-        found = {"phase": last.phase, "bus": last.bus, "warehouse": last.warehouse}
-        found |= {"home": str(home.path)}
-        told = {**found, "programs": [asdict(row) for row in rows], "total": total}
+        about = {"phase": last.phase, "bus": last.bus, "warehouse": last.warehouse}
+        about |= {"home": str(found.path)}
+        told = {**about, "programs": [asdict(row) for row in rows], "total": total}
         show.out.print(json.dumps(told, indent=2), markup=False)
     else:
         show.out.print(_table(rows))
         for row in rows:
             if row.why is not None:
-                show.out.print(f"{row.name}: {row.why}", markup=False)
-        show.note(f"bus {last.bus}, warehouse {last.warehouse}, data in {home.path}")
+                show.out.print(show.callable_here(f"{row.name}: {row.why}"), markup=False)
+        show.note(f"bus {last.bus}, warehouse {last.warehouse}, data in {found.path}")
     if not running:
         raise Failure(
             "The supervisor is gone; these programs run without it.",
@@ -96,12 +98,13 @@ def logs(
     follow: Annotated[  # noqa: FBT002  a flag of the command line
         bool, typer.Option("-f", help="Go on as lines are written.")
     ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Print the end of one program's log."""
-    home = homes.Home.from_environment()
-    log = home.log(name)
+    logs_at = homes.Home.named(home).logs
+    log = logs_at / f"{name}.log"
     if "/" in name or not log.exists():
-        known = sorted(found.stem for found in home.logs.glob("*.log"))
+        known = sorted(found.stem for found in logs_at.glob("*.log"))
         raise Failure(
             f"There is no log of {name}.",
             f"There is: {', '.join(known)}." if known else "Run `waybill up`.",

@@ -11,6 +11,7 @@ import typer
 
 from waybill import buses, logfiles, ports, programs, show, single, state, supervisor
 from waybill import home as homes
+from waybill.commands.options import HomeOption
 from waybill.commands.stop import wait_ready
 from waybill.failure import CONFLICT, UNAVAILABLE, Failure
 from waybill_runtime.clock import SystemClock
@@ -36,25 +37,26 @@ def up(
     foreground: Annotated[  # noqa: FBT002  a flag of the command line
         bool, typer.Option("--foreground", help="Stay, and stop everything on Ctrl-C.")
     ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Start the whole system; a second call says that it runs."""
-    home = homes.Home.from_environment()
-    home.prepare()
-    settled = buses.settle(home, bus)
-    if state.is_supervised(home):
-        _already(home, bus or state.read(home).bus, warehouse)
+    found = homes.Home.named(home)
+    found.prepare()
+    settled = buses.settle(found, bus)
+    if state.is_supervised(found):
+        _already(found, bus or state.read(found).bus, warehouse)
         return
     if foreground:
-        code = asyncio.run(supervisor.Supervisor(home, settled, warehouse, show.note).run())
+        code = asyncio.run(supervisor.Supervisor(found, settled, warehouse, show.note).run())
         raise typer.Exit(code)
     begun_s = CLOCK.monotonic_s()
-    kept = ports.Ports(home.path / "ports.json")
+    kept = ports.Ports(found.path / "ports.json")
     before = kept.all()
-    last = _launch(home, settled, warehouse)
+    last = _launch(found, settled, warehouse)
     took_s = CLOCK.monotonic_s() - begun_s
-    show.done(f"{len(last.programs)} programs ready in {took_s:.1f} s, data in {home.path}")
-    _urls(home)
-    for line in ports.moved(before, kept.all(), load=os.path.relpath(home.dev_env)):
+    show.done(f"{len(last.programs)} programs ready in {took_s:.1f} s, data in {found.path}")
+    _urls(found)
+    for line in ports.moved(before, kept.all(), load=os.path.relpath(found.dev_env)):
         show.note(line)
 
 
