@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime.adapters.memory.broker import NoFaults
 from waybill_runtime.bus import Message
@@ -15,10 +17,11 @@ from waybill_runtime.stored import StreamWrite
 from waybill_runtime.testing.world import World, recorded, simulate
 
 
-async def append(on: Infrastructure, stream: str, version: int) -> None:
+async def append(on: Infrastructure, stream: str, version: int, event_id: str = "") -> None:
     fact = ContactPreferenceChanged(customer_ref=stream, channel="email", allowed=True)
     name = f"default/preference/{stream}"
     event = recorded(fact, stream=name, version=version, topic="notifications", key=stream)
+    event = replace(event, event_id=event_id or event.event_id)
     async with on.store.transaction() as transaction:
         await transaction.streams.append([StreamWrite(name, version - 1, [event])])
 
@@ -32,9 +35,21 @@ async def on_bus(on: Infrastructure) -> list[str]:
     return found
 
 
-async def relay(on: Infrastructure, seconds: float) -> None:
+async def relay(on: Infrastructure, seconds: float, gone: list[str] | None = None) -> None:
     await on.bus.ensure_topics(["notifications"])
-    part = Relay(on.store, on.bus, on.stopping, shares_process=True)
+
+    def halt(events: Sequence[Recorded]) -> None:
+        (gone if gone is not None else []).extend(event.event_id for event in events)
+        on.stopping.set()
+
+    part = Relay(
+        on.store,
+        on.bus,
+        on.stopping,
+        shares_process=True,
+        topics=["notifications"],
+        halt=halt,
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(keep_running("relay", part.run, on.stopping))
         await asyncio.sleep(seconds)
@@ -146,5 +161,48 @@ def test_a_busy_relay_looks_whether_it_leads_a_few_times_a_second(
                 await asyncio.sleep(0.01)
         assert len(await on_bus(on)) == 800
         assert len(looked) <= 51
+
+    simulate(1, main())
+
+
+@pytest.mark.parametrize("is_ahead", [False, True])
+def test_a_relay_whose_store_was_exchanged_for_an_older_one_publishes_nothing_and_halts(
+    *, is_ahead: bool
+) -> None:
+    """Also where the older one has gone on meanwhile, saying other things as versions 2 and 3."""
+
+    async def main() -> None:
+        world = World()
+        first = world.infrastructure("db")
+        for version in (1, 2):
+            await append(first, "a", version)
+        await relay(first, 5)
+        backup = world.infrastructure("backup")
+        await append(backup, "a", 1)
+        if is_ahead:
+            await append(backup, "a", 2, "another")
+            await append(backup, "a", 3)
+        await append(backup, "b", 1)
+        gone: list[str] = []
+        await relay(backup, 5, gone)
+        assert gone == ["default/preference/a@2"]
+        assert await on_bus(first) == [f"default/preference/a@{version}" for version in (1, 2)]
+
+    simulate(1, main())
+
+
+def test_what_was_sent_and_not_marked_halts_no_relay() -> None:
+    async def main() -> None:
+        world = World()
+        first = world.infrastructure("db", "first")
+        world.broker.faults = FailsOnce()
+        for version in range(1, 6):
+            await append(first, "a", version)
+        await relay(first, 10)
+        async with first.store.transaction() as transaction:
+            await transaction.streams.unpublish()
+        gone: list[str] = []
+        await relay(world.infrastructure("db", "second"), 5, gone)
+        assert not gone
 
     simulate(1, main())

@@ -53,6 +53,10 @@ class Streams(Protocol):
         """These were acknowledged by the bus; may be told twice."""
         ...
 
+    async def known(self, event_ids: Collection[str]) -> Collection[str]:
+        """Those of these ids that stand in the log."""
+        ...
+
     async def outbox_backlog(self) -> Backlog: ...
 
     async def unpublish(self) -> int:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from waybill_events.catalogue import TOPICS
 from waybill_events.envelope import Recorded
-from waybill_runtime import logs, setback
+from waybill_runtime import forked, logs
 from waybill_runtime.adapters.postgres import grants
 from waybill_runtime.adapters.postgres.store import PostgresStore
 from waybill_runtime.bus import Bus, BusUnavailable
@@ -83,13 +83,20 @@ async def _migrate(settings: ServiceSettings) -> None:
 
 
 async def connect(settings: ServiceSettings) -> Infrastructure:
-    """The real thing: Postgres, the chosen bus, the machine's clock."""
+    """The real thing: Postgres, the chosen bus, the machine's clock.
+
+    A process whose database is exchanged for another one stops: its next start looks at that one.
+    """
     clock = SystemClock()
     ids = RandomIds(clock)
+    stopping = Stopping()
     store = await PostgresStore.open(
-        settings.database_url.get_secret_value(), clock=clock, max_connections=settings.pool_size
+        settings.database_url.get_secret_value(),
+        clock=clock,
+        max_connections=settings.pool_size,
+        exchanged=stopping.set,
     )
-    return Infrastructure(store, _bus(settings, clock, ids), clock, ids, Stopping())
+    return Infrastructure(store, _bus(settings, clock, ids), clock, ids, stopping)
 
 
 def _bus(settings: ServiceSettings, clock: SystemClock, ids: RandomIds) -> Bus:
@@ -146,7 +153,7 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
     )
     try:
         await topics_made(infrastructure)
-        own = sorted(topic for topic, owner in TOPICS.items() if owner == blueprint.name)
+        own = service.own_topics
         gone = await _lost(infrastructure, own)
         is_halted = bool(gone)
         app: ASGIApp = service.app(ring, limits)
@@ -200,7 +207,7 @@ async def _lost(infrastructure: Infrastructure, own: Sequence[str]) -> Sequence[
     deadline_s = clock.monotonic_s() + BUS_WAIT_S
     while True:
         try:
-            return await setback.is_set_back(infrastructure.store, infrastructure.bus, own)
+            return await forked.look(infrastructure.store, infrastructure.bus, own)
         except (StoreUnavailable, BusUnavailable) as error:
             if clock.monotonic_s() > deadline_s:
                 raise
@@ -212,7 +219,7 @@ async def _until_whole(infrastructure: Infrastructure, own: Sequence[str], serve
     """End the process once the store has everything again: it is started anew, and works."""
     while not await infrastructure.stopping.wait(HALTED_LOOK_S):
         try:
-            gone = await setback.is_set_back(infrastructure.store, infrastructure.bus, own)
+            gone = await forked.look(infrastructure.store, infrastructure.bus, own)
         except (StoreUnavailable, BusUnavailable):
             continue
         if not gone:
@@ -223,15 +230,24 @@ async def _until_whole(infrastructure: Infrastructure, own: Sequence[str], serve
 async def _stop_when_told(
     settings: ServiceSettings, infrastructure: Infrastructure, server: Server
 ) -> None:
-    """SIGTERM: unready first, then no new requests and no new work, then out."""
-    told = asyncio.Event()
+    """SIGTERM: unready first, then no new requests and no new work, then out.
+
+    Who stops by itself, for its store was set back, takes no request more.
+    """
+    is_told = False
+
+    def tell() -> None:
+        nonlocal is_told
+        is_told = True
+        infrastructure.stopping.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    await told.wait()
+        loop.add_signal_handler(number, tell)
+    await infrastructure.stopping.wait()
     log.info("stopping")
-    infrastructure.stopping.set()
-    await asyncio.sleep(settings.drain_s)
+    if is_told:
+        await asyncio.sleep(settings.drain_s)
     server.should_exit = True
 
 

@@ -5,14 +5,14 @@ transaction commits, so a cursor passes over late commits (reliability: polling 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
 
 from waybill_events import envelope
 from waybill_events.envelope import Recorded
-from waybill_runtime import metrics
+from waybill_runtime import forked, metrics
 from waybill_runtime.bus import SENT_AGAIN, Bus, BusUnavailable, Message, Producer
 from waybill_runtime.lifecycle import Stopping, Wake, rest_s
 from waybill_runtime.store import Store
@@ -44,11 +44,25 @@ def _sent(row: Unpublished) -> Message:
 class Relay:
     """Publishes what the store has committed. Several may run; one of them works at a time."""
 
-    def __init__(self, store: Store, bus: Bus, stopping: Stopping, *, shares_process: bool) -> None:
-        """`shares_process`: the writers run here too and wake us, so we may poll slowly."""
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        stopping: Stopping,
+        *,
+        shares_process: bool,
+        topics: Sequence[str] = (),
+        halt: Callable[[Sequence[Recorded]], None] = lambda _: None,
+    ) -> None:
+        """`shares_process`: the writers run here too and wake us, so we may poll slowly.
+
+        `halt` is told once these own `topics` hold what the store does not; nothing is sent then.
+        """
         self._store = store
         self._bus = bus
         self._stopping = stopping
+        self._topics = topics
+        self._halt = halt
         self._wake = Wake()
         self._poll_s = IDLE_POLL_S if shares_process else POLL_S
         store.on_commit(self._woken)
@@ -66,6 +80,10 @@ class Relay:
             await self._stopping.wait(STANDBY_S)
 
     async def _lead(self) -> None:
+        # Whoever exchanges a store ends every leadership of the one before: here it shows first.
+        if gone := await forked.look(self._store, self._bus, self._topics):
+            self._halt(gone)
+            return
         producer = await self._bus.producer()
         clock = asyncio.get_running_loop().time
         look_s = clock()

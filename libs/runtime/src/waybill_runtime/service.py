@@ -7,11 +7,13 @@ from functools import cached_property
 
 from fastapi import APIRouter, FastAPI
 
-from waybill_events.catalogue import SUBSCRIPTIONS
+from waybill_events.catalogue import SUBSCRIPTIONS, TOPICS
+from waybill_events.envelope import Recorded
 from waybill_runtime import metrics
 from waybill_runtime.consumer import EventConsumer, Handler
 from waybill_runtime.decider import AnyDecider
 from waybill_runtime.http import app as http_app
+from waybill_runtime.http import halted
 from waybill_runtime.http.auth import KeyRing
 from waybill_runtime.http.limits import Limits
 from waybill_runtime.infrastructure import Infrastructure
@@ -57,6 +59,7 @@ class Service:
         self.blueprint = blueprint
         self.infrastructure = infrastructure
         self.topics = SUBSCRIPTIONS[blueprint.name]
+        self.own_topics = sorted(t for t, owner in TOPICS.items() if owner == blueprint.name)
         self.handles = set(blueprint.handles).union(*(view.handles for view in blueprint.views))
         self.handler = projecting(blueprint.views, blueprint.handler, blueprint.handles)
         """What is done with what others say; settled once the consumer is first asked for."""
@@ -79,7 +82,14 @@ class Service:
     def parts(self, *, shares_process: bool = True) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """The worker's parts by name; each runs until stopping, and may be started again."""
         blueprint, on = self.blueprint, self.infrastructure
-        relay = Relay(on.store, on.bus, on.stopping, shares_process=shares_process)
+        relay = Relay(
+            on.store,
+            on.bus,
+            on.stopping,
+            shares_process=shares_process,
+            topics=self.own_topics,
+            halt=self._halt,
+        )
         jobs = JobRunner(
             service=blueprint.name,
             timers=blueprint.timers,
@@ -93,6 +103,11 @@ class Service:
         if blueprint.timers or blueprint.effects:
             parts["jobs"] = jobs.run
         return parts
+
+    def _halt(self, gone: Sequence[Recorded]) -> None:
+        """End this process, whose store was set back; the next start says so and does nothing."""
+        halted.tell(self.blueprint.name, gone)
+        self.infrastructure.stopping.set()
 
     def unparking(self, on: Infrastructure | None = None) -> Unparking:
         """What is parked of it, to be taken up by its own handler; `on` is another way in."""

@@ -24,6 +24,14 @@ class OutboxCases:
         await append(store, write(ORDER, 0, 2))
         assert [row.event for row in await waiting(store)] == [event(ORDER, 1), event(ORDER, 2)]
 
+    async def test_of_many_events_those_in_the_log_are_known(self, harness: StoreHarness) -> None:
+        store = await harness.open()
+        await append(store, write(ORDER, 0, 2))
+        ids = [event(ORDER, version).event_id for version in (1, 2, 3)]
+        async with store.reading() as reading:
+            assert set(await reading.streams.known(ids)) == set(ids[:2])
+            assert not await reading.streams.known([])
+
     async def test_what_was_published_waits_no_longer(self, harness: StoreHarness) -> None:
         store = await harness.open()
         await append(store, write(ORDER, 0, 3))

@@ -55,6 +55,10 @@ class MemoryStreams:
         for position in positions:
             self._tables.outbox.drop(position)
 
+    async def known(self, event_ids: Collection[str]) -> Collection[str]:
+        await self._session.reads("streams.known")
+        return {one for one in event_ids if self._tables.event_ids.get(one) is not None}
+
     async def outbox_backlog(self) -> stored.Backlog:
         await self._session.reads("streams.outbox_backlog")
         waiting = [row.recorded_at for row in self._tables.outbox.values()]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from waybill_runtime.adapters.postgres.session import Row
 
 CHECK_S = 2.0
+_LOG = "/* leadership: which table the log is */ SELECT to_regclass('events')::oid"
 GIVE_WAY_S = 1.0
 """How often a holder looks whether somebody insists on its name."""
 _TRY = "SELECT pg_try_advisory_lock($1)"
@@ -41,6 +42,7 @@ class Leaderships:
         self._dsn = dsn
         self._name = f"{name} leadership"
         self._held: dict[str, asyncpg.Connection[Row]] = {}
+        self._log: dict[str, object] = {}
         self._look_s: dict[str, float] = {}
 
     @contextlib.asynccontextmanager
@@ -56,6 +58,7 @@ class Leaderships:
             if not is_ours and insist_s:
                 is_ours = await self._insist(connection, name, insist_s)
             if is_ours:
+                self._log[name] = await self._of_log(connection)
                 self._held[name] = connection
             yield is_ours
         finally:
@@ -65,15 +68,19 @@ class Leaderships:
             connection.terminate()
 
     async def still_held(self, name: str) -> bool:
-        """Whether the session that holds the name still answers; False at once when it is gone."""
+        """Whether the session that holds the name still answers; False at once when it is gone.
+
+        And when the log is another table than it was: a backup was restored in its place.
+        """
         connection = self._held.get(name)
         if connection is None or connection.is_closed():
             return False
         now_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(CHECK_S):
+                if await connection.fetchval(_LOG) != self._log[name]:
+                    return False
                 if now_s < self._look_s.get(name, 0.0):
-                    await connection.execute("SELECT 1")
                     return True
                 self._look_s[name] = now_s + GIVE_WAY_S
                 return bool(await connection.fetchval(_UNDISPUTED))
@@ -110,6 +117,12 @@ class Leaderships:
                         raise translated(error) from error
                     return True
         return False
+
+    async def _of_log(self, connection: "asyncpg.Connection[Row]") -> object:
+        try:
+            return await connection.fetchval(_LOG)
+        except (asyncpg.PostgresError, *GONE) as error:
+            raise translated(error) from error
 
     async def _try(self, connection: "asyncpg.Connection[Row]", name: str) -> bool:
         try:

@@ -2,6 +2,9 @@
 
 Every wait has a limit, here and in the settings that each session asks of the server. A cancel
 never interrupts a COMMIT, and never leaves a backend behind that still runs or holds a lock.
+
+A process works with the database that it first saw: one that was made in its place, from a backup,
+is refused, for what this process knows of the other one does not hold there.
 """
 
 import asyncio
@@ -62,10 +65,12 @@ class _Reading:
 class PostgresStore:
     """`Store` on a raw asyncpg pool. Made by `open`; owed a `close`."""
 
-    def __init__(self, dsn: str, clock: Clock, name: str) -> None:
-        self._dsn = dsn
+    def __init__(
+        self, dsn: str, clock: Clock, name: str, exchanged: Callable[[], None] | None = None
+    ) -> None:
         self._clock = clock
-        self._name = name
+        self._exchanged = exchanged
+        self._database: tuple[object, ...] | None = None
         self._measured: _Reading | None = None
         self._listeners: list[Callable[[stored.Committed], None]] = []
         self._leaderships = Leaderships(dsn, name)
@@ -74,21 +79,28 @@ class PostgresStore:
 
     @classmethod
     async def open(
-        cls, dsn: str, *, clock: Clock, max_connections: int = 10, name: str = "waybill"
+        cls,
+        dsn: str,
+        *,
+        clock: Clock,
+        max_connections: int = 10,
+        name: str = "waybill",
+        exchanged: Callable[[], None] | None = None,
     ) -> "PostgresStore":
         """A store that connects when first used: a database that is down does not stop a start.
 
-        `name` is what the sessions are called in `pg_stat_activity`.
+        `name` is what the sessions are called in `pg_stat_activity`. `exchanged` is called when
+        another database stands in the place of the one first seen.
         """
-        opened = cls(dsn, clock, name)
+        opened = cls(dsn, clock, name, exchanged)
         opened._pool = await connections.pool(
-            dsn, name=name, max_connections=max_connections, greet=opened._measure
+            dsn, name=name, max_connections=max_connections, greet=opened._greet
         )
         opened._marks = await connections.pool(
             dsn,
             name=f"{name} marks",
             max_connections=1,
-            greet=opened._measure,
+            greet=opened._greet,
             waits_for_disk=False,
         )
         return opened
@@ -248,6 +260,16 @@ class PostgresStore:
             return True
         return self._clock.monotonic_s() - self._measured.monotonic_s > CLOCK_AGE_S
 
+    async def _greet(self, connection: "asyncpg.Connection[Row]") -> None:
+        """Know the database again, and take its time."""
+        found = tuple(await connection.fetchrow(_IDENTITY) or ())
+        if self._database not in (None, found):
+            if self._exchanged is not None:
+                self._exchanged()
+            raise stored.StoreUnavailable("another database stands in the place of the one before")
+        self._database = found
+        await self._measure(connection)
+
     async def _measure(self, connection: "PooledConnection | asyncpg.Connection[Row]") -> None:
         """Ask the database for the time; half the way there and back is added to none."""
         before_s = self._clock.monotonic_s()
@@ -256,6 +278,10 @@ class PostgresStore:
         self._measured = _Reading(said, (before_s + after_s) / 2)
 
 
+_IDENTITY = """/* identity: which database of which cluster this is */
+SELECT d.oid, c.system_identifier
+  FROM pg_database d, pg_control_system() c WHERE d.datname = current_database()
+"""
 _REVISION = (
     "/* ping: the migration that the database is at */ SELECT version_num FROM alembic_version"
 )

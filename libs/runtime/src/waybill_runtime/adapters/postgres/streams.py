@@ -107,6 +107,10 @@ PUBLISHED = """/* streams.published */
 DELETE FROM outbox WHERE position = ANY($1::bigint[])
 """
 
+KNOWN = """/* streams.known */
+SELECT event_id FROM events WHERE event_id = ANY($1::text[])
+"""
+
 OUTBOX_BACKLOG = """/* streams.outbox_backlog */
 SELECT count(*) AS count,
        extract(epoch FROM statement_timestamp() - min(recorded_at))::float8 AS oldest_s
@@ -188,6 +192,10 @@ class PostgresStreams:
     async def published(self, positions: Sequence[int]) -> None:
         if positions:
             await self._session.write(PUBLISHED, list(positions))
+
+    async def known(self, event_ids: Collection[str]) -> Collection[str]:
+        rows = await self._session.read(KNOWN, list(event_ids)) if event_ids else ()
+        return {row["event_id"] for row in rows}
 
     async def outbox_backlog(self) -> stored.Backlog:
         (row,) = await self._session.read(OUTBOX_BACKLOG)

@@ -1,0 +1,64 @@
+"""Whether a store is behind the bus, or has gone on beside it: nothing may be published from it.
+
+A store that was set back under a service at work reads on, and soon stands at the versions that it
+had: then versions tell nothing any more, but what it said anew waits to be sent, and the bus holds
+another event in its place.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from waybill_events.envelope import Recorded
+from waybill_runtime import intake, setback
+from waybill_runtime.bus import Bus
+from waybill_runtime.intake import Poison
+from waybill_runtime.store import Store
+
+WAITING_MAX = 10_000
+
+Place = tuple[str, int]
+
+
+async def look(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Recorded]:
+    """What these own `topics` hold and the store does not; empty when it may be published from.
+
+    No alarm is false. A relay sends what is committed and on the disk, whichever relay it is, so
+    what it sent is in a store that only goes on. What waits is read before the bus: sent meanwhile
+    by somebody else, it stands there under its own id. A stranger's message is an alarm only where
+    it follows our last, or while our own event of that version still waits and was never sent.
+
+    Raises:
+        StoreUnavailable, BusUnavailable: nobody can say.
+    """
+    if gone := await setback.is_set_back(store, bus, topics):
+        return gone
+    async with store.reading() as reading:
+        rows = await reading.streams.unpublished(WAITING_MAX)
+    waiting = {(row.event.stream, row.event.version): row.event.event_id for row in rows}
+    # The newest that was lost stands at an end, and a store that passed it holds its place anew.
+    if not waiting or not await _instead(bus, topics, waiting, tail=setback.TAIL):
+        return ()
+    return await _instead(bus, topics, waiting, tail=None)
+
+
+async def _instead(
+    bus: Bus, topics: Sequence[str], waiting: Mapping[Place, str], *, tail: int | None
+) -> Sequence[Recorded]:
+    """What the bus holds in places for which we have an event that it does not hold."""
+    found: dict[Place, Recorded] = {}
+    sent: set[Place] = set()
+    for partition, (first, end) in (await bus.bounds(topics)).items():
+        at = first if tail is None else max(first, end - tail)
+        while at < end and (batch := await bus.read(partition, at, min(setback.PAGE, end - at))):
+            for delivery in batch:
+                one = delivery.message
+                try:
+                    event = intake.opened(one.topic, one.key, one.headers, one.value)
+                except Poison:
+                    continue
+                place = (event.stream, event.version)
+                if waiting.get(place) == event.event_id:
+                    sent.add(place)
+                elif place in waiting:
+                    found.setdefault(place, event)
+            at = batch[-1].offset + 1
+    return [found[place] for place in sorted(found.keys() - sent)]
