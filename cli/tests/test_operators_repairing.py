@@ -114,6 +114,24 @@ def test_a_repaired_event_and_what_stood_behind_it_are_taken_in_order(
     assert json.loads(run("parked", "list", "--json").stdout) == []
 
 
+def test_an_event_that_no_store_has_said_is_shown_as_such_and_not_repaired(
+    shop: None, tmp_path: Path
+) -> None:
+    file = tmp_path / "body.json"
+    file.write_text(FACT.model_dump_json())
+    asyncio.run(_park(said(1), replace(said(1), event_id="forged"), replace(said(2), version=1)))
+    parked = json.loads(run("parked", "list", "--json").stdout)[0]["position"]
+    for position, in_store in ((parked, True), (parked + 1, False), (parked + 2, False)):
+        place = (str(position), "--service", "tracking")
+        shown = CliRunner().invoke(app, ["parked", "show", *place])
+        assert json.loads(shown.stdout)["in_store"] is in_store
+        if not in_store:
+            with pytest.raises(Failure, match="No store has said") as refused:
+                run("parked", "repair", *place, "--data", str(file), "--reason", "typo")
+            assert refused.value.code == CONFLICT
+            assert "discard" in refused.value.remedy
+
+
 def test_what_is_given_up_takes_no_place_from_the_event_that_stands_behind_it(
     shop: None,
 ) -> None:

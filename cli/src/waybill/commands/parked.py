@@ -12,9 +12,11 @@ import typer
 from waybill import record, registry, show, system
 from waybill.commands.options import HomeOption, JsonFlag, ServiceOption
 from waybill.failure import CONFLICT, FAILED, NOT_FOUND, USAGE, Failure
+from waybill_events.catalogue import TOPICS
 from waybill_runtime.stored import Parked
 
 if TYPE_CHECKING:
+    from waybill_events.envelope import Recorded
     from waybill_runtime.infrastructure import Infrastructure
     from waybill_runtime.unpark import Retried, Unparking
 
@@ -63,13 +65,17 @@ def show_(
     home: HomeOption = None,
 ) -> None:
     """Print one parked delivery: where it came from, its headers, its value."""
-    found = system.run(_at(system.find(home), registry.services(service), position))
+    at = system.find(home)
+    found = system.run(_at(at, registry.services(service), position))
     if not found:
         raise Failure(
             f"Nothing is parked at {position}.", "See `waybill parked list`.", code=NOT_FOUND
         )
     for owner, parked in found:
-        typer.echo(json.dumps(_whole(owner, parked), indent=2))
+        said = system.run(_in_store(at, parked))
+        typer.echo(json.dumps(_whole(owner, parked) | {"in_store": said}, indent=2))
+        if not said:
+            show.note(f"no store has said what is parked in {owner} at {position}: see the how-to")
 
 
 @app.command()
@@ -243,6 +249,26 @@ async def _at(
     return answers
 
 
+def _event(parked: Parked) -> "Recorded | None":
+    from waybill_runtime.intake import Poison
+    from waybill_runtime.unpark import opened
+
+    try:
+        return opened(parked)
+    except Poison:
+        return None
+
+
+async def _in_store(found: system.System, parked: Parked) -> bool:
+    """Whether the store of the service that publishes the topic has said just this event."""
+    event, publisher = _event(parked), TOPICS.get(parked.partition.topic)
+    if event is None or publisher is None:
+        return False
+    async with found.connect(publisher) as on, on.store.reading() as reading:
+        known = await reading.streams.known([event.event_id])
+    return known.get(event.event_id) == (event.stream, event.version)
+
+
 async def _owners(found: system.System, names: Sequence[str], key: str) -> list[str]:
     """The services in which a key is parked; a Failure when there is none."""
     owners = []
@@ -298,7 +324,8 @@ async def _repair(
     from waybill_runtime.intake import Poison
     from waybill_runtime.unpark import Unfit
 
-    owners = [name for name, _ in await _at(found, names, position)]
+    at = await _at(found, names, position)
+    owners = [name for name, _ in at]
     if not owners:
         raise Failure(
             f"Nothing is parked at {position}.", "See `waybill parked list`.", code=NOT_FOUND
@@ -306,6 +333,13 @@ async def _repair(
     if len(owners) > 1:
         both = ", ".join(owners)
         raise Failure(f"{both} have a position {position}.", "Name one: --service.", code=USAGE)
+    delivery = at[0][1]
+    if _event(delivery) and not await _in_store(found, delivery):
+        raise Failure(
+            "No store has said this event: repaired, it would stand for what never was.",
+            "Discard it: `waybill parked discard`. A store that was set back is made whole first.",
+            code=CONFLICT,
+        )
     async with _unparking(found, owners[0]) as parked:
         try:
             done = await parked.repair(position, data, reason=reason, actor=actor)

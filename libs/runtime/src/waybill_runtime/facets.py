@@ -53,8 +53,8 @@ class Streams(Protocol):
         """These were acknowledged by the bus; may be told twice."""
         ...
 
-    async def known(self, event_ids: Collection[str]) -> Collection[str]:
-        """Those of these ids that stand in the log."""
+    async def known(self, event_ids: Collection[str]) -> Mapping[str, tuple[str, int]]:
+        """Those of these ids that stand in the log, with their streams and versions."""
         ...
 
     async def outbox_backlog(self) -> Backlog: ...

@@ -24,8 +24,8 @@ class NoopStreams:
     async def published(self, positions: Sequence[int]) -> None:
         """Nothing was waiting."""
 
-    async def known(self, event_ids: Collection[str]) -> Collection[str]:
-        return ()
+    async def known(self, event_ids: Collection[str]) -> Mapping[str, tuple[str, int]]:
+        return {}
 
     async def outbox_backlog(self) -> stored.Backlog:
         return _NOTHING

@@ -55,9 +55,10 @@ class MemoryStreams:
         for position in positions:
             self._tables.outbox.drop(position)
 
-    async def known(self, event_ids: Collection[str]) -> Collection[str]:
+    async def known(self, event_ids: Collection[str]) -> Mapping[str, tuple[str, int]]:
         await self._session.reads("streams.known")
-        return {one for one in event_ids if self._tables.event_ids.get(one) is not None}
+        found = {one: self._tables.event_ids.get(one) for one in event_ids}
+        return {one: place for one, place in found.items() if place is not None}
 
     async def outbox_backlog(self) -> stored.Backlog:
         await self._session.reads("streams.outbox_backlog")
@@ -122,7 +123,7 @@ class MemoryStreams:
             if self._tables.event_ids.get(event.event_id) is not None:
                 self._session.failure = ValueError(f"event {event.event_id} was appended twice")
                 raise self._session.failure
-            self._tables.event_ids.put(event.event_id, event.stream)
+            self._tables.event_ids.put(event.event_id, (event.stream, event.version))
             self._tables.events.put((event.stream, event.version), event)
             position = next(self._session.database.sequence)
             self._tables.outbox.put(position, OutboxRow(event, self._session.now))

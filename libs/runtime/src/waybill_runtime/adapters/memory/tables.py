@@ -109,7 +109,7 @@ class Rows:
     def __init__(self) -> None:
         self.streams: dict[str, StreamRow] = {}
         self.events: dict[tuple[str, int], Recorded] = {}
-        self.event_ids: dict[str, str] = {}
+        self.event_ids: dict[str, tuple[str, int]] = {}
         self.outbox: dict[int, OutboxRow] = {}
         self.positions: dict[tuple[str, Partition], Ownership] = {}
         self.marks: dict[tuple[str, str], int] = {}
@@ -126,7 +126,7 @@ class Tables:
 
     streams: Table[str, StreamRow]
     events: Table[tuple[str, int], Recorded]
-    event_ids: Table[str, str]
+    event_ids: Table[str, tuple[str, int]]
     outbox: Table[int, OutboxRow]
     positions: Table[tuple[str, Partition], Ownership]
     marks: Table[tuple[str, str], int]

@@ -108,7 +108,7 @@ DELETE FROM outbox WHERE position = ANY($1::bigint[])
 """
 
 KNOWN = """/* streams.known */
-SELECT event_id FROM events WHERE event_id = ANY($1::text[])
+SELECT event_id, stream, version FROM events WHERE event_id = ANY($1::text[])
 """
 
 OUTBOX_BACKLOG = """/* streams.outbox_backlog */
@@ -193,9 +193,9 @@ class PostgresStreams:
         if positions:
             await self._session.write(PUBLISHED, list(positions))
 
-    async def known(self, event_ids: Collection[str]) -> Collection[str]:
+    async def known(self, event_ids: Collection[str]) -> Mapping[str, tuple[str, int]]:
         rows = await self._session.read(KNOWN, list(event_ids)) if event_ids else ()
-        return {row["event_id"] for row in rows}
+        return {row["event_id"]: (row["stream"], row["version"]) for row in rows}
 
     async def outbox_backlog(self) -> stored.Backlog:
         (row,) = await self._session.read(OUTBOX_BACKLOG)
