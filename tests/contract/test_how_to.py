@@ -1,6 +1,9 @@
 """The how-to pages name what exists: metrics, events, statuses, reasons, problems, commands."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -92,6 +95,23 @@ def test_a_page_that_calls_an_api_says_where_its_address_and_key_come_from(page:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_for_operators_sends_nobody_to_a_source_file(page: Path) -> None:
     assert re.findall(r"`(?:libs|services|cli)/[^`]*`", page.read_text()) == []
+
+
+def test_the_restore_page_finds_programs_that_fit_the_embedded_server_and_the_database() -> None:
+    text = (ROOT / "docs/how-to/restore-a-backup.md").read_text()
+    programs, database = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "DATABASE_URL": "postgresql://one@localhost:1/postgres"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for code in re.findall(r"-c '([^']+)'", text)
+    )
+    for name in re.findall(r'^"\$PROGRAMS/(\w+)"', text, re.MULTILINE):
+        assert (Path(programs) / name).exists(), name
+    assert database == "postgresql://one@localhost:1/payment"
 
 
 def test_the_storefronts_page_knows_every_reason_that_we_give() -> None:
