@@ -137,6 +137,7 @@ def audited(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tamper: Callable[[Audited], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Mapping[str, Finding]:
     """What the oracles say of a quiet system, after somebody did this to it."""
     loop = SeededLoop.of(3)
@@ -160,6 +161,8 @@ def audited(
         for task in work:
             task.cancel()
         await running.stop()
+        for one in gathered.notes:
+            note(one)
         return {found.guarantee: found for found in oracles.judge(gathered.evidence)}
 
     return loop.run(run())
@@ -283,6 +286,8 @@ def test_who_tampers_with_a_running_system_is_found_out(
     tamper: Callable[[Audited], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarantees, named = TAMPERED[tamper]
-    found = violations(audited(tmp_path, monkeypatch, tamper))
+    notes: list[str] = []
+    found = violations(audited(tmp_path, monkeypatch, tamper, notes.append))
     assert found.keys() == guarantees
+    assert [note for note in notes if note.startswith("0 ")] == []
     assert [text for texts in found.values() for text in texts if named in text] != []

@@ -169,9 +169,10 @@ class _Gathering:
                 async for event in reading.streams.scan():
                     if newer.get(event.event_id) == event:
                         confirmed.add(event.event_id)
-        self._notes.append(
-            f"{len(confirmed):,} messages came after the stores were read, and are in them now"
-        )
+        if confirmed:
+            self._notes.append(
+                f"{len(confirmed):,} messages came after the stores were read, and are in them now"
+            )
         return [message for message in found if message.event.event_id not in confirmed]
 
     async def _consumers(self, bus: Sequence[OnBus], events: Sequence[Recorded]) -> Sequence[Taken]:
