@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from waybill import system
@@ -17,6 +18,7 @@ from waybill_events.notification import ContactPreferenceChanged
 from waybill_runtime import discarded, setback
 from waybill_runtime.adapters.postgres import migrate
 from waybill_runtime.relay import message
+from waybill_runtime.stored import StreamWrite
 from waybill_runtime.testing.world import recorded
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
@@ -47,7 +49,9 @@ def shop(postgres: TestPostgres) -> Iterator[None]:
         patch.setenv("NOTIFICATION_CAPTURE_KEY", "key")
         patch.delenv("DATABASE_URL", raising=False)
         asyncio.run(_fill(system.find(None)))
+        before = structlog.get_config()
         yield
+        structlog.configure(**before)  # the command logs to a stream that is closed with it
     for database in names.values():
         postgres.drop_database(database)
 
@@ -121,3 +125,31 @@ def test_what_was_lost_is_shown_with_who_took_it_and_what_was_forged_is_left_out
     assert told[-1] == "notification: 2 events are back (2 of preferences), 2 left out"
     assert asyncio.run(_stands_at()) == (2, False)
     assert refused("--yes")[0].code == NOT_FOUND
+
+
+def test_a_store_that_has_gone_on_otherwise_is_given_nothing_until_that_is_settled(
+    shop: None,
+) -> None:
+    async def go_on() -> None:
+        async with (
+            system.find(None).connect("notification") as on,
+            on.store.transaction() as transaction,
+        ):
+            other = [said(1, "other-1"), said(2, "other-2")]
+            await transaction.streams.append([StreamWrite(STREAM, 0, other)])
+
+    asyncio.run(go_on())
+    for arguments in ((), ("--yes",)):
+        told, shown = refused(*arguments)
+        assert told.code == CONFLICT
+        assert "says 3 otherwise" in told.what
+        assert "restore the same backup once more" in told.remedy
+        assert [line[:4] for line in shown if line.endswith("the store says another there")] == [
+            "! e1",
+            "! e2",
+            "! fo",
+        ]
+    ids = ("e1", "e2", "forged-2", "forged-3")
+    without = [each for one in ids for each in ("--without", one)]
+    done = run("--yes", "--reason", "not ours", *without).stdout.splitlines()
+    assert done[-1] == "notification: 0 events are back (none), 4 left out"

@@ -8,11 +8,13 @@ import pytest
 
 from waybill_events.envelope import Recorded
 from waybill_events.notification import ContactPreferenceChanged
+from waybill_runtime import disowned
 from waybill_runtime.adapters.memory.broker import NoFaults
 from waybill_runtime.bus import Message
+from waybill_runtime.disowned import Disowned
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.lifecycle import keep_running
-from waybill_runtime.relay import Relay
+from waybill_runtime.relay import Relay, message
 from waybill_runtime.stored import StreamWrite
 from waybill_runtime.testing.world import World, recorded, simulate
 
@@ -187,6 +189,30 @@ def test_a_relay_whose_store_was_exchanged_for_an_older_one_publishes_nothing_an
         await relay(backup, 5, gone)
         assert gone == ["default/preference/a@2"]
         assert await on_bus(first) == [f"default/preference/a@{version}" for version in (1, 2)]
+
+    simulate(1, main())
+
+
+@pytest.mark.parametrize("is_disowned", [False, True])
+def test_a_forgery_in_the_place_of_what_waits_halts_a_relay_until_it_is_disowned(
+    *, is_disowned: bool
+) -> None:
+    async def main() -> None:
+        on = World().infrastructure("db")
+        await append(on, "a", 1)
+        fact = ContactPreferenceChanged(customer_ref="a", channel="email", allowed=False)
+        ours = "default/preference/a"
+        event = recorded(fact, stream=ours, version=1, topic="notifications", key="a")
+        forged = replace(event, event_id="forged")
+        await on.bus.ensure_topics(["notifications"])
+        await (await on.bus.producer()).send([message(forged)])
+        if is_disowned:
+            async with on.store.transaction() as transaction:
+                await disowned.keep(transaction, Disowned(events=[forged]), "today")
+        gone: list[str] = []
+        await relay(on, 5, gone)
+        assert gone == ([] if is_disowned else ["forged"])
+        assert await on_bus(on) == (["forged", f"{ours}@1"] if is_disowned else ["forged"])
 
     simulate(1, main())
 

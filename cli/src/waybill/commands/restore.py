@@ -46,21 +46,26 @@ async def _restore(
     found: system.System, name: str, forged: Collection[str], reason: str, actor: str, *, yes: bool
 ) -> None:
     from waybill import republishing, restoring
-    from waybill_runtime import setback
+    from waybill_runtime import forked, setback
     from waybill_runtime.disowned import Disowned
 
     topics = republishing.topics_of(name)
     async with found.connect(name) as on:
         show.note(f"comparing the store of {name} with the bus")
         lost = await setback.look(on.store, on.bus, topics) if topics else setback.Lost()
-        if not lost.events:
+        taken = await forked.instead(on.store, on.bus, topics)
+        if not lost.events and not taken:
             what = f"The store of {name} lacks nothing that the bus holds."
             raise Failure(what, "There is nothing to do.", code=NOT_FOUND)
-        gone = _named([*lost.events, *lost.rivals], forged)
-        kept = lost.without(forged)
-        readers = await restoring.readers(found, name, [*lost.events, *lost.rivals])
+        every = [*lost.events, *lost.rivals, *taken]
+        gone, kept = _named(every, forged), lost.without(forged)
+        readers = await restoring.readers(found, name, every)
+        taken = [event for event in taken if event.event_id not in forged]
         for line in _lines(lost, kept, forged, readers):
             typer.echo(line)
+        for event in taken:
+            typer.echo(f"! {readers.line(event)}, the store says another there")
+        _refuse_a_fork(name, len(taken))
         _allow(name, kept, readers, yes=yes)
         async with on.store.leadership("relay", insist_s=10.0) as alone:
             if not alone:
@@ -113,6 +118,22 @@ def _lines(
 def _counts(events: Sequence[Recorded]) -> str:
     kinds = Counter(StreamId.parse(event.stream).category for event in events)
     return ", ".join(f"{count:,} of {kind}" for kind, count in sorted(kinds.items())) or "none"
+
+
+def _refuse_a_fork(name: str, taken: int) -> None:
+    """End here if the store has gone on: what it lost has no place in it any more.
+
+    Raises:
+        Failure: so many events stand where the store says others.
+    """
+    if taken:
+        raise Failure(
+            f"Nothing was done: the store of {name} has gone on since it was set back, and says "
+            f"{taken:,} otherwise than the bus; that was sent to nobody.",
+            "Stop the service, restore the same backup once more, and start it. If nothing set the "
+            "store back, these are forged: leave them out with --without ID --reason WHY.",
+            code=CONFLICT,
+        )
 
 
 def _allow(name: str, kept: "Lost", readers: "Readers", *, yes: bool) -> None:

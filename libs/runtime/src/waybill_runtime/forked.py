@@ -8,7 +8,7 @@ another event in its place.
 from collections.abc import Mapping, Sequence
 
 from waybill_events.envelope import Recorded
-from waybill_runtime import intake, setback
+from waybill_runtime import disowned, intake, setback
 from waybill_runtime.bus import Bus
 from waybill_runtime.intake import Poison
 from waybill_runtime.store import Store
@@ -24,27 +24,42 @@ async def look(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Record
     No alarm is false. A relay sends what is committed and on the disk, whichever relay it is, so
     what it sent is in a store that only goes on. What waits is read before the bus: sent meanwhile
     by somebody else, it stands there under its own id. A stranger's message is an alarm only where
-    it follows our last, or while our own event of that version still waits and was never sent.
+    it follows our last, or while our own event of that version still waits and was never sent; once
+    a person has disowned it, it is none.
 
     Raises:
         StoreUnavailable, BusUnavailable: nobody can say.
     """
     if gone := await setback.is_set_back(store, bus, topics):
         return gone
+    # The newest that was lost stands at an end, and a store that passed it holds its place anew.
+    if not await instead(store, bus, topics, tail=setback.TAIL):
+        return ()
+    return await instead(store, bus, topics)
+
+
+async def instead(
+    store: Store, bus: Bus, topics: Sequence[str], *, tail: int | None = None
+) -> Sequence[Recorded]:
+    """What the bus holds in places of what waits to be sent, and nobody disowned.
+
+    `tail`: of so many messages at the end of each partition; of all when None.
+    """
     async with store.reading() as reading:
         rows = await reading.streams.unpublished(WAITING_MAX)
     waiting = {(row.event.stream, row.event.version): row.event.event_id for row in rows}
-    # The newest that was lost stands at an end, and a store that passed it holds its place anew.
-    if not waiting or not await _instead(bus, topics, waiting, tail=setback.TAIL):
+    if not waiting or not (found := await _instead(bus, topics, waiting, tail=tail)):
         return ()
-    return await _instead(bus, topics, waiting, tail=None)
+    async with store.reading() as reading:
+        gone = await disowned.known(reading, found)
+    return [event for event in found if event.event_id not in gone]
 
 
 async def _instead(
     bus: Bus, topics: Sequence[str], waiting: Mapping[Place, str], *, tail: int | None
 ) -> Sequence[Recorded]:
     """What the bus holds in places for which we have an event that it does not hold."""
-    found: dict[Place, Recorded] = {}
+    found: dict[Place, list[Recorded]] = {}
     sent: set[Place] = set()
     for partition, (first, end) in (await bus.bounds(topics)).items():
         at = first if tail is None else max(first, end - tail)
@@ -59,6 +74,6 @@ async def _instead(
                 if waiting.get(place) == event.event_id:
                     sent.add(place)
                 elif place in waiting:
-                    found.setdefault(place, event)
+                    found.setdefault(place, []).append(event)
             at = batch[-1].offset + 1
-    return [found[place] for place in sorted(found.keys() - sent)]
+    return [event for place in sorted(found.keys() - sent) for event in found[place]]
