@@ -139,3 +139,22 @@ def test_a_sitting_beside_one_that_failed_fails_before_the_run_is_whole(tmp_path
     run.add(replace(day, first=5), total(1, "SKU-1 was sold twice"), BEGUN, 1.0)
     report.keep(day, run, report.Kept(path, 3), BEGUN)
     assert not report.many(day, processes=1, shrinking=0, kept=report.Kept(path, 3))
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (("--only", "1;2"), "no number"),
+        (("--only", "abc"), "no number"),
+        (("--only", "1,"), "no number"),
+        (("--only", "999", "--orders", "1"), "no fault of number 999"),
+        (("--only", "1", "--seeds", "5"), "one day"),
+        (("--only", "1", "--evidence", "few.json"), "one day"),
+    ],
+)
+def test_a_replay_of_faults_that_are_none_is_refused(said: tuple[str, ...], why: str) -> None:
+    """It would pass for want of what it was to show."""
+    told = CliRunner().invoke(app, ["simulate", "--from", "2", *said])
+    assert isinstance(told.exception, Failure), told.output
+    assert why in told.exception.what
+    assert told.exception.code == USAGE

@@ -1,5 +1,6 @@
 """`waybill simulate`: whole days of all six services in one process, with faults from a seed."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -19,7 +20,10 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command line
         int | None, typer.Option(min=0, help="Faults a day; ten to an order if not said.")
     ] = None,
     only: Annotated[
-        str, typer.Option(help="The numbers of the faults to keep, such as 3,7. One seed only.")
+        str,
+        typer.Option(
+            help="The numbers of the faults to keep, such as 3,7, or none. One seed only."
+        ),
     ] = "",
     processes: Annotated[int, typer.Option(min=1, max=64, help="Days at a time.")] = 2,
     shrinking: Annotated[
@@ -43,11 +47,29 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command line
 
     if of is not None and evidence is None:
         raise Failure("--of needs --evidence.", "Name the file that is added to.", code=USAGE)
+    if only and (seeds > 1 or evidence is not None):
+        what = "--only keeps faults of one day, and makes no evidence."
+        raise Failure(what, "Say it with --seeds 1, without --evidence.", code=USAGE)
     if only or (seeds == 1 and evidence is None):
-        passed = report.one(first, orders, faults, only, shrinking)
+        passed = report.one(first, orders, faults, _numbers(only), shrinking)
     else:
         asked = runs.Asked(first=first, seeds=seeds, orders=orders, faults=faults)
         kept = None if evidence is None else report.Kept(evidence, of)
         passed = report.many(asked, processes=processes, shrinking=shrinking, kept=kept)
     if not passed:
         raise typer.Exit(FAILED)
+
+
+def _numbers(only: str) -> Collection[int] | None:
+    """The faults to keep; `none` keeps none; all when nothing was said.
+
+    Raises:
+        Failure: something in it is no number.
+    """
+    if not only or only == "none":
+        return () if only else None
+    words = [word.strip() for word in only.split(",")]
+    if wrong := [word for word in words if not (word.isascii() and word.isdigit())]:
+        what = f"--only has {wrong[0]!r}, which is no number of a fault."
+        raise Failure(what, "Say numbers with commas between, such as 3,7, or none.", code=USAGE)
+    return [int(word) for word in words]

@@ -1,13 +1,14 @@
 """What is said of simulated days: to people, and as evidence."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from waybill import proof, show
 from waybill.audit.evidence import Finding
+from waybill.failure import USAGE, Failure
 from waybill.simulation import runs, shrink, sittings
 from waybill.simulation.day import Result, simulate
 from waybill_runtime.clock import SystemClock
@@ -53,10 +54,21 @@ def many(asked: runs.Asked, *, processes: int, shrinking: int, kept: Kept | None
     return stands and not total.failed
 
 
-def one(seed: int, orders: int, faults: int | None, only: str, shrinking: int) -> bool:
-    """One day, told in full; whether it passed."""
-    numbers = [int(text) for text in only.split(",") if text.isdigit()] if only else None
-    day = simulate(seed, orders=orders, faults=faults, only=numbers)
+def one(
+    seed: int, orders: int, faults: int | None, only: Collection[int] | None, shrinking: int
+) -> bool:
+    """One day, told in full; whether it passed. `only`: the numbers of the faults to keep.
+
+    Raises:
+        Failure: the day has no fault of such a number.
+    """
+    day = simulate(seed, orders=orders, faults=faults, only=only)
+    if only is not None and (unknown := sorted(set(only) - set(day.numbers))):
+        raise Failure(
+            f"The plan of seed {seed} has no fault of number {unknown[0]}.",
+            "Say --orders and --faults as they were, or other numbers.",
+            code=USAGE,
+        )
     for line in day.log:
         show.out.print(line, markup=False, highlight=False)
     show.out.print(
@@ -66,7 +78,7 @@ def one(seed: int, orders: int, faults: int | None, only: str, shrinking: int) -
     )
     _tell_unchecked(day.findings)
     if not day.passes:
-        _tell(day, orders, faults, 0 if numbers is not None else shrinking)
+        _tell(day, orders, faults, 0 if only is not None else shrinking)
     return day.passes
 
 
