@@ -238,13 +238,16 @@ def test_clean_drops_what_stopped_runs_left_and_no_folder_that_only_looks_like_o
     assert [path.name for path in sorted(tmp_path.iterdir())] == [".waybill-chaos", ".waybill-soak"]
 
 
-def test_every_command_on_a_home_takes_it_by_name(tmp_path: Path) -> None:
+def test_every_command_on_a_home_takes_it_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show.out, "width", 400)  # room for any folder's name
     place = tmp_path / "shop"
     Home(place).prepare()
     (place / "log" / "payment.log").write_text("a line of its\n")
     runner = CliRunner()
     assert "a line of its" in runner.invoke(app, ["logs", "payment", "--home", str(place)]).stdout
-    doctor = runner.invoke(app, ["doctor", "--home", str(place)], env={"COLUMNS": "400"})
+    doctor = runner.invoke(app, ["doctor", "--home", str(place)])
     assert str(place) in doctor.stdout
     for words in (["status"], ["stop", "payment"], ["start", "payment"]):
         assert str(place) in refused(*words, home=place).what
