@@ -8,6 +8,7 @@ import pytest
 
 from waybill.chaos import soak
 from waybill_runtime.clock import SystemClock
+from waybill_runtime.settings import ServiceSettings
 
 WELL = {"refused": 0.0, "gave_up": 0.0, "restarts": 0.0, "quiet_s": 1.0}
 
@@ -82,3 +83,9 @@ async def test_a_process_that_was_started_anew_is_seen(monkeypatch: pytest.Monke
     await ended.wait()
     sampling.cancel()
     assert samples.restarts == {"gateway": 2}
+
+
+def test_a_pool_that_fills_late_is_no_leak() -> None:
+    """And what it adds in connections, it adds in files."""
+    pool = ServiceSettings.model_fields["pool_size"].default
+    assert pool <= soak.FLOORS["connections"] < soak.FLOORS["open_files"]
