@@ -8,9 +8,9 @@ another event in its place.
 from collections.abc import Mapping, Sequence
 
 from waybill_events.envelope import Recorded
-from waybill_runtime import disowned, intake, setback
-from waybill_runtime.bus import Bus
-from waybill_runtime.intake import Poison
+from waybill_runtime import disowned, setback
+from waybill_runtime.bus import Bus, Partition
+from waybill_runtime.setback import Sent
 from waybill_runtime.store import Store
 
 WAITING_MAX = 10_000
@@ -48,32 +48,22 @@ async def instead(
     async with store.reading() as reading:
         rows = await reading.streams.unpublished(WAITING_MAX)
     waiting = {(row.event.stream, row.event.version): row.event.event_id for row in rows}
-    if not waiting or not (found := await _instead(bus, topics, waiting, tail=tail)):
+    if not waiting:
         return ()
+    found = _in_place_of(waiting, await setback.said(bus, topics, tail=tail))
     async with store.reading() as reading:
         gone = await disowned.known(reading, found)
     return [event for event in found if event.event_id not in gone]
 
 
-async def _instead(
-    bus: Bus, topics: Sequence[str], waiting: Mapping[Place, str], *, tail: int | None
+def _in_place_of(
+    waiting: Mapping[Place, str], said: Mapping[Partition, Sequence[Sent]]
 ) -> Sequence[Recorded]:
     """What the bus holds in places for which we have an event that it does not hold."""
-    found: dict[Place, list[Recorded]] = {}
-    sent: set[Place] = set()
-    for partition, (first, end) in (await bus.bounds(topics)).items():
-        at = first if tail is None else max(first, end - tail)
-        while at < end and (batch := await bus.read(partition, at, min(setback.PAGE, end - at))):
-            for delivery in batch:
-                one = delivery.message
-                try:
-                    event = intake.opened(one.topic, one.key, one.headers, one.value)
-                except Poison:
-                    continue
-                place = (event.stream, event.version)
-                if waiting.get(place) == event.event_id:
-                    sent.add(place)
-                elif place in waiting:
-                    found.setdefault(place, []).append(event)
-            at = batch[-1].offset + 1
-    return [event for place in sorted(found.keys() - sent) for event in found[place]]
+    there = setback.once(one.event for of_partition in said.values() for one in of_partition)
+    sent = {event.event_id for event in there}
+    return [
+        event
+        for event in there
+        if waiting.get((event.stream, event.version), event.event_id) not in sent
+    ]

@@ -78,7 +78,7 @@ async def is_set_back(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence
     Raises:
         StoreUnavailable, BusUnavailable: nobody can say.
     """
-    tails = await _read(bus, topics, tail=TAIL)
+    tails = await said(bus, topics, tail=TAIL)
     if not await _newer(store, tails) and not _is_all_sent_again(tails):
         return ()
     return (await look(store, bus, topics)).events
@@ -86,7 +86,7 @@ async def is_set_back(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence
 
 async def look(store: Store, bus: Bus, topics: Sequence[str]) -> Lost:
     """The whole of these topics, compared with the store. What was disowned is left out."""
-    return Lost.of(await _newer(store, await _read(bus, topics, tail=None)))
+    return Lost.of(await _newer(store, await said(bus, topics, tail=None)))
 
 
 async def lost(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Recorded]:
@@ -95,25 +95,28 @@ async def lost(store: Store, bus: Bus, topics: Sequence[str]) -> Sequence[Record
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
+class Sent:
     """An event as it stands on the bus."""
 
     event: Recorded
     is_again: bool
 
 
-async def _read(
+async def said(
     bus: Bus, topics: Sequence[str], *, tail: int | None
-) -> Mapping[Partition, Sequence[_Sent]]:
-    """Our events there, by partition, in the order in which they came."""
-    found: dict[Partition, list[_Sent]] = {}
+) -> Mapping[Partition, Sequence[Sent]]:
+    """Our events there, by partition, in the order in which they came.
+
+    `tail`: of so many messages at the end of each partition; of all when None.
+    """
+    found: dict[Partition, list[Sent]] = {}
     for partition, (first, end) in (await bus.bounds(topics)).items():
         found[partition] = []
         at = first if tail is None else max(first, end - tail)
         while at < end and (batch := await bus.read(partition, at, min(PAGE, end - at))):
             for delivery in batch:
                 if (event := _ours(delivery.message)) is not None:
-                    found[partition].append(_Sent(event, is_sent_again(delivery.message)))
+                    found[partition].append(Sent(event, is_sent_again(delivery.message)))
             at = batch[-1].offset + 1
     return found
 
@@ -129,7 +132,7 @@ def _ours(sent: Message) -> Recorded | None:
     return event if CATALOGUE[model.TYPE].topic == sent.topic else None
 
 
-def _is_all_sent_again(tails: Mapping[Partition, Sequence[_Sent]]) -> bool:
+def _is_all_sent_again(tails: Mapping[Partition, Sequence[Sent]]) -> bool:
     """Whether something was sent again here, and nothing stands behind it that was not."""
     is_again = False
     for sent in tails.values():
@@ -142,10 +145,10 @@ def _is_all_sent_again(tails: Mapping[Partition, Sequence[_Sent]]) -> bool:
 
 
 async def _newer(
-    store: Store, sent: Mapping[Partition, Sequence[_Sent]]
+    store: Store, sent: Mapping[Partition, Sequence[Sent]]
 ) -> Sequence[tuple[Recorded, int]]:
     """What is beyond the store's streams and not disowned, each once, and where those stand."""
-    events = _once(one.event for those in sent.values() for one in those)
+    events = once(one.event for those in sent.values() for one in those)
     names = sorted({event.stream for event in events})
     versions: dict[str, int] = {}
     for start in range(0, len(names), STREAMS_AT_ONCE):
@@ -160,7 +163,7 @@ async def _newer(
     return [(event, versions[event.stream]) for event in newer]
 
 
-def _once(events: Iterable[Recorded]) -> Sequence[Recorded]:
+def once(events: Iterable[Recorded]) -> Sequence[Recorded]:
     """Each id once at its place, by stream and version; of one place the first that came first."""
     found: dict[tuple[str, int, str], Recorded] = {}
     for event in events:
