@@ -37,10 +37,10 @@ def ground(**house: Any) -> Ground:
     load = SimpleNamespace(recent=house.pop("recent", []))
     recovery = SimpleNamespace(killed=lambda *_, **__: None, work_of=nothing)
     return Ground(
-        SimpleNamespace(**house),  # type: ignore[arg-type]
-        load,  # type: ignore[arg-type]
-        recovery,  # type: ignore[arg-type]
-        cast("httpx.AsyncClient", http),
+        cast("Any", SimpleNamespace(**house)),
+        cast("Any", load),
+        cast("Any", recovery),
+        cast("Any", http),
         clock,
     )
 

@@ -32,10 +32,10 @@ def loaded(folder: Path, answer: Answer, *, for_s: float = 5.0) -> Counts:
             async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
                 shop = shops.Shop(http, VALUES, book, clock)
                 load = Load(shop, book, clock, seed=1, first=1, at_once=1)
-                running = asyncio.create_task(load.run())
-                await asyncio.sleep(for_s)
-                load.stop()
-                await running
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(load.run())
+                    await asyncio.sleep(for_s)  # of virtual time
+                    load.stop()
                 return load.counts
 
     return simulate(1, run())
