@@ -50,7 +50,7 @@ def test_a_bug_is_told_with_the_faults_that_show_it(
     seed = next(s for s in range(50) if simulate(s, orders=2).struck.get("unreadable event"))
     day = simulate(seed, orders=2)
     assert not day.passes
-    assert not report.one(seed, 2, None, "", 60)
+    assert not report.one(seed, 2, None, None, 60)
     told = capsys.readouterr().out
     assert f"again: waybill simulate --seeds 1 --from {seed} --orders 2" in told
     numbers = told.rpartition("--only ")[2].strip()
