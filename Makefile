@@ -219,6 +219,7 @@ demo: up ## Show orders flowing, live, and end with the audit
 
 SEED ?= 1
 RATE ?= 20
+CUSTOMERS ?= 96
 RESUME ?=
 DISK ?=
 ifeq ($(BUS),kafka)
@@ -234,9 +235,9 @@ LEAST ?= --at-least rebuilds=20
 endif
 
 .PHONY: chaos
-chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, DISK=MiB, RESUME=--resume|--anew)
+chaos: $(STAMP) ## Strike a real system and audit it (BUS, MINUTES, SEED, FAULTS, ORDERS, CUSTOMERS, DISK=MiB, RESUME=--resume|--anew)
 	@"$(WAYBILL)" chaos --minutes $(MINUTES) --seed $(SEED) --bus $(BUS) --faults $(FAULTS) \
-		--orders $(ORDERS) $(LEAST) --evidence docs/evidence/chaos-$(BUS).json \
+		--customers $(CUSTOMERS) --orders $(ORDERS) $(LEAST) --evidence docs/evidence/chaos-$(BUS).json \
 		$(if $(DISK),--disk $(DISK)) $(RESUME)
 
 .PHONY: recovery

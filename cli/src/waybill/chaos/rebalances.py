@@ -9,11 +9,12 @@ from collections import defaultdict
 
 import asyncpg
 
+from waybill import logfiles
 from waybill.chaos.faults.messages import TROUBLE
 from waybill.chaos.house import House
 
 LOOK_EVERY_S = 1.0
-STABILISED = "Stabilized group"
+STABILISED = b"Stabilized group"
 _MEMBERS = "SELECT grp, member FROM bus_member"
 
 
@@ -23,18 +24,30 @@ class Rebalances:
     def __init__(self, house: House) -> None:
         self._house = house
         self._seen = 0
-        self._before = self._stabilised()
+        self._broker = logfiles.Following(house.home.logs / "kafka.log")
 
     @property
     def count(self) -> int:
-        if self._house.bus == "kafka":
-            return self._stabilised() - self._before
+        self._seen += self._broker.read().count(STABILISED)
         return self._seen
 
     async def run(self) -> None:
         """Look until cancelled; a bus that is away is looked at again."""
+        match self._house.bus:
+            case "kafka":
+                await self._read_the_log()
+            case "postgres":
+                await self._watch_members()
+
+    async def _read_the_log(self) -> None:
+        # Often: a broker's log is rotated away within minutes.
+        while True:
+            self._seen += self._broker.read().count(STABILISED)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _watch_members(self) -> None:
         members: dict[str, frozenset[str]] = {}
-        while self._house.bus == "postgres":
+        while True:
             try:
                 async with asyncio.timeout(10.0):
                     connection = await asyncpg.connect(self._house.dsn("bus"), timeout=5.0)
@@ -55,10 +68,3 @@ class Rebalances:
             now[row["grp"]].add(row["member"])
         self._seen += sum(before[group] != now[group] for group in before)
         return {group: frozenset(members) for group, members in now.items()}
-
-    def _stabilised(self) -> int:
-        return sum(
-            line.count(STABILISED)
-            for path in self._house.home.logs.glob("kafka.log*")
-            for line in [path.read_text(errors="replace")]
-        )

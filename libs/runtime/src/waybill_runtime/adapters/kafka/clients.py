@@ -7,12 +7,14 @@ speaks too old a protocol for either to fence anything (what a static member is 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 
 from waybill_runtime.bus import BusUnavailable
@@ -22,6 +24,8 @@ log = structlog.get_logger(__name__)
 START_S = 10.0
 STOP_S = 3.0
 UNDO_S = 1.0
+METADATA_PAUSE_S = 0.1
+"""Between two requests for metadata, as Java's client has it (`retry.backoff.ms`)."""
 
 FAILURES = (KafkaError, OSError, TimeoutError, AssertionError)
 """aiokafka asserts where a topic or partition is unknown to its metadata."""
@@ -31,7 +35,7 @@ _METADATA_MS = 30_000
 
 
 def new_producer(bootstrap: str) -> AIOKafkaProducer:
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         client_id="waybill",
         acks="all",
@@ -42,6 +46,8 @@ def new_producer(bootstrap: str) -> AIOKafkaProducer:
         max_batch_size=256 * 1024,
         max_request_size=1024 * 1024,
     )
+    _pace(producer.client)
+    return producer
 
 
 def new_member(
@@ -53,7 +59,7 @@ def new_member(
     heartbeat_interval_ms: int,
 ) -> AIOKafkaConsumer:
     """A group member of the classic protocol, the only one that aiokafka speaks."""
-    return AIOKafkaConsumer(
+    member = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id=client_id,
         group_id=group,
@@ -68,11 +74,13 @@ def new_member(
         max_poll_records=200,
         check_crcs=True,
     )
+    _pace(member._client)
+    return member
 
 
 def new_reader(bootstrap: str) -> AIOKafkaConsumer:
     """A consumer of no group, for partitions that it is told."""
-    return AIOKafkaConsumer(
+    reader = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id="waybill-reader",
         group_id=None,
@@ -83,12 +91,35 @@ def new_reader(bootstrap: str) -> AIOKafkaConsumer:
         fetch_max_wait_ms=100,
         check_crcs=True,
     )
+    _pace(reader._client)
+    return reader
 
 
 def new_admin(bootstrap: str) -> AIOKafkaAdminClient:
-    return AIOKafkaAdminClient(
+    admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap, client_id="waybill-admin", request_timeout_ms=_REQUEST_MS
     )
+    _pace(admin._client)
+    return admin
+
+
+def _pace(client: AIOKafkaClient) -> None:
+    """Let metadata be asked for no more often than METADATA_PAUSE_S allows.
+
+    aiokafka's producer and fetcher ask again at once while a leader is unknown: beside a broker
+    that refuses connections, one client tried 2,800 times a second and held a core.
+    """
+    clock = asyncio.get_running_loop().time
+    ask = client._metadata_update
+    free_s = 0.0
+
+    async def paced(cluster: ClusterMetadata, topics: Collection[str]) -> bool:
+        nonlocal free_s
+        await asyncio.sleep(max(0.0, free_s - clock()))
+        free_s = clock() + METADATA_PAUSE_S
+        return bool(await ask(cluster, topics))
+
+    client._metadata_update = paced
 
 
 async def started(client: Any, deadline_s: float = START_S) -> None:
