@@ -14,6 +14,7 @@ import httpx
 
 from waybill.failure import UNAVAILABLE, Failure
 from waybill.ledger import Ledger
+from waybill_runtime.adapters.http_client import HttpClient
 from waybill_runtime.clock import Clock
 
 TIMEOUT_S = 20.0
@@ -160,7 +161,7 @@ class Shop:
 async def opened(values: Mapping[str, str], ledger: Ledger, clock: Clock) -> AsyncIterator[Shop]:
     """A shop with connections of its own."""
     limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits, trust_env=False) as http:
+    async with HttpClient(timeout=TIMEOUT_S, limits=limits, trust_env=False) as http:
         yield Shop(http, values, ledger, clock)
 
 

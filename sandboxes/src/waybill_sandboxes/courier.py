@@ -9,7 +9,9 @@ import logging
 from datetime import datetime
 from typing import Protocol
 
+import aiohttp
 import httpx
+from httpx_aiohttp import HttpxAiohttpClient
 
 from waybill_sandboxes import callbacks, clock
 
@@ -56,7 +58,7 @@ class Courier:
         """Run until cancelled."""
         limits = httpx.Limits(max_connections=IN_FLIGHT_MAX)
         async with (
-            httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client,
+            HttpxAiohttpClient(timeout=TIMEOUT_S, limits=limits) as client,
             asyncio.TaskGroup() as deliveries,
         ):
             while True:
@@ -106,6 +108,6 @@ class Courier:
         headers = callbacks.signed_headers(self._secret, callback, clock.now())
         try:
             answer = await client.post(callback.url, content=callback.body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError):
             return False
         return answer.is_success or answer.status_code == 410

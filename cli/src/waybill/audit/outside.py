@@ -12,6 +12,7 @@ from waybill import home as homes
 from waybill.audit.evidence import LogLine
 from waybill.audit.facts import Json
 from waybill.system import System
+from waybill_runtime.adapters.http_client import HttpClient
 
 PAGE = 1_000
 AT_ONCE = 16
@@ -35,7 +36,7 @@ class NotHad(Exception):
 def client() -> httpx.AsyncClient:
     """For this machine and its like: proxies of the environment are for the world beyond."""
     limits = httpx.Limits(max_connections=AT_ONCE)
-    return httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits, trust_env=False)
+    return HttpClient(timeout=TIMEOUT_S, limits=limits, trust_env=False)
 
 
 async def gateway(system: System, http: httpx.AsyncClient) -> Sequence[Json]:

@@ -23,6 +23,7 @@ from waybill.programs import BusName
 from waybill.proof import Proof
 from waybill.prove import customers
 from waybill.prove.customers import Tally
+from waybill_runtime.adapters.http_client import HttpClient
 from waybill_runtime.clock import Clock
 
 Name = Literal["oversell", "double-submit", "gateway"]
@@ -144,7 +145,7 @@ async def prove(
     try:
         await house.open()
         book = ledger.Ledger(house.home.path / "ledger" / f"{name}.jsonl")
-        async with httpx.AsyncClient(timeout=30.0, trust_env=False, limits=limits) as http:
+        async with HttpClient(timeout=30.0, trust_env=False, limits=limits) as http:
             shop = shops.Shop(http, house.system.values, book, clock)
             asked, reached = await PLAYS[name](Stage(shop, house, http, size, tell))
             load = Load(shop, book, clock, seed=1, first=1, at_once=1)

@@ -1,6 +1,7 @@
 """`python -m waybill_sandboxes.warehouse`."""
 
 import httpx
+from httpx_aiohttp import HttpxAiohttpClient
 
 from waybill_sandboxes import shell
 from waybill_sandboxes.warehouse import robot
@@ -10,7 +11,7 @@ from waybill_sandboxes.warehouse.settings import Settings
 def main() -> None:
     settings = Settings()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    http = httpx.AsyncClient(
+    http = HttpxAiohttpClient(
         base_url=settings.fulfillment_url,
         headers={"Authorization": f"Bearer {settings.key}"},
         timeout=settings.timeout_s,

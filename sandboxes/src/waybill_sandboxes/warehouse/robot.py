@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 
 from waybill_sandboxes.warehouse import plan
@@ -125,7 +126,7 @@ class Robot:
         """An answer, None when none came."""
         try:
             return await self._http.request(method, path, **more)
-        except httpx.TransportError:
+        except (httpx.TransportError, aiohttp.ClientError):
             return None
 
     async def _pause(self, answer: httpx.Response | None, stalls: int) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from waybill_runtime.adapters.http_client import HttpClient
 from waybill_runtime.clock import Clock
 from waybill_runtime.recipients import RecipientErased, RecipientsUnavailable
 
@@ -39,7 +40,7 @@ class HttpRecipients(Generic[R]):
         self._remember_s = remember_s
         self._remembered_max = remembered_max
         self._known: OrderedDict[str, tuple[float, R]] = OrderedDict()
-        self._client = httpx.AsyncClient(
+        self._client = HttpClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,

@@ -15,6 +15,7 @@ from fulfillment.ports import (
     Declined,
     LabelOrder,
 )
+from waybill_runtime.adapters.http_client import HttpClient
 
 CONNECTIONS_MAX = 64
 FIELDS_MAX = 5
@@ -74,7 +75,7 @@ class HttpCarrier:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._callback_url = callback_url
-        self._client = httpx.AsyncClient(
+        self._client = HttpClient(
             base_url=url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,

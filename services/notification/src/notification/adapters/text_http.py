@@ -3,6 +3,7 @@
 import httpx
 
 from notification.ports import ChannelRefused, ChannelUnavailable, Outgoing
+from waybill_runtime.adapters.http_client import HttpClient
 
 
 class HttpTextChannel:
@@ -17,7 +18,7 @@ class HttpTextChannel:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._path = f"/{channel}"
-        self._client = httpx.AsyncClient(base_url=url, timeout=timeout_s, transport=transport)
+        self._client = HttpClient(base_url=url, timeout=timeout_s, transport=transport)
 
     async def send(self, message: Outgoing) -> str:
         body = {"to": message.to, "text": message.text, "dedupe_key": message.message_id}

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from payment.ports import Answer, Authorized, Declined, Done, NotFound, Pending, Unknown
+from waybill_runtime.adapters.http_client import HttpClient
 
 CONNECTIONS_MAX = 64
 RETRYABLE = frozenset({"issuer_unavailable", "processing_error", "try_again_later"})
@@ -32,7 +33,7 @@ class HttpGateway:
         timeout_s: float,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._client = httpx.AsyncClient(
+        self._client = HttpClient(
             base_url=base_url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=timeout_s,
