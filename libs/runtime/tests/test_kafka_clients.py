@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from waybill_runtime.adapters.kafka import clients
+from waybill_runtime.testing.world import simulate
 
 NOWHERE = "127.0.0.1:1"
-LOOKS_S = 0.45
-MOST = 6
-"""The first at once, then one for each pause that has passed."""
 
 
 def _member() -> Any:
@@ -30,19 +28,20 @@ def _member() -> Any:
     ],
     ids=["producer", "member", "reader", "admin"],
 )
-async def test_metadata_is_asked_for_at_once_and_then_not_without_a_pause(
+def test_metadata_is_asked_for_at_once_and_then_not_without_a_pause(
     make: Callable[[], Any], inner: str
 ) -> None:
-    made = make()
-    client, asked = getattr(made, inner), 0
-    clock = asyncio.get_running_loop().time
-    until_s = clock() + LOOKS_S
-    try:
-        async with asyncio.timeout(clients.METADATA_PAUSE_S / 2):
-            assert not await client._metadata_update(client.cluster, [])
-        while clock() < until_s:
-            assert not await client._metadata_update(client.cluster, [])
-            asked += 1
-        assert 1 <= asked <= MOST
-    finally:
-        await clients.discard(made)
+    async def asked_at() -> list[float]:
+        made = make()
+        client, clock = getattr(made, inner), asyncio.get_running_loop().time
+        begun_s, at = clock(), []
+        try:
+            for _ in range(4):
+                assert not await client._metadata_update(client.cluster, [])
+                at.append(clock() - begun_s)
+        finally:
+            await clients.discard(made)
+        return at
+
+    pause_s = clients.METADATA_PAUSE_S
+    assert simulate(1, asked_at()) == pytest.approx([0, pause_s, 2 * pause_s, 3 * pause_s])
