@@ -81,11 +81,18 @@ class Receiver:
     answers: list[int] = field(default_factory=list)
 
     def wait_for(self, count: int, within_s: float = 15.0) -> list[tuple[dict[str, str], bytes]]:
-        give_up = time.monotonic() + within_s
-        while len(self.received) < count and time.monotonic() < give_up:
-            time.sleep(0.02)
-        assert len(self.received) >= count, f"{len(self.received)} of {count} callbacks came"
+        self._wait(lambda: len(self.received), count, within_s)
         return self.received
+
+    def wait_for_messages(self, count: int, within_s: float = 15.0) -> None:
+        """Wait for `count` messages that differ: one that is told again after a kill is one."""
+        self._wait(lambda: len({h["webhook-id"] for h, _ in self.received}), count, within_s)
+
+    def _wait(self, came: Callable[[], int], count: int, within_s: float) -> None:
+        give_up = time.monotonic() + within_s
+        while came() < count and time.monotonic() < give_up:
+            time.sleep(0.02)
+        assert came() >= count, f"{came()} of {count} callbacks came"
 
 
 @contextlib.contextmanager

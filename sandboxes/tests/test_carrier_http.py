@@ -36,7 +36,7 @@ def test_parcels_arrive_though_the_carrier_was_killed_on_the_way(
     with run_sandbox("carrier", **settings) as carrier:
         again = carrier.http.post("/v1/shipments", json=SHIPMENT, headers=key)
         assert again.json()["id"] == first.json()["id"]
-        receiver.wait_for(8)
+        receiver.wait_for_messages(8)
         found = carrier.http.get(f"/v1/shipments/{first.json()['id']}").json()
         assert found["status"] == "delivered"
         assert [one["seq"] for one in carrier.http.get("/ledger").json()["entries"]] == [1]
