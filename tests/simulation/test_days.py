@@ -225,6 +225,17 @@ def test_a_plan_that_did_not_strike_fails_the_day() -> None:
     assert day.violations[0].startswith("unstruck: 1 of 1 faults")
 
 
+def test_who_keeps_the_carrier_away_does_so_until_somebody_asks_for_it() -> None:
+    """No parcel is ready for as long as payment has no store, whatever the carrier does."""
+    plan = [
+        faults.Fault(0, 0.0, "carrier away", "anywhere", 1.0),
+        faults.Fault(1, 0.0, "store away", "payment", 45.0),
+    ]
+    day = simulate(1, orders=1, faults=plan)
+    assert list(day.violations) == []
+    assert day.struck == {"carrier away": 1, "store away": 1}
+
+
 def test_a_fault_without_an_effect_is_put_back_and_strikes_at_the_next_chance() -> None:
     loop = SeededLoop.of(1)
     plan = [faults.Fault(number, 0.0, "send refused", "capture", 0.0) for number in range(2)]

@@ -272,10 +272,25 @@ def test_no_more_is_lost_than_was_open() -> None:
     confirmed.after(lose(4)).when(lose(5, "ffo_x-2")).then(lost(2, "ffo_x-2"))
 
 
-def test_stock_lost_after_confirmation_cancels_the_order() -> None:
-    confirmed.when(commands.NoteNotReserved(shortages=())).then(
+def test_stock_lost_after_confirmation_calls_off_what_has_not_left() -> None:
+    lost_hold = commands.NoteNotReserved(shortages=())
+    confirmed.when(lost_hold).then(
+        capture.OrderCancellationRequested(order_id="ord_x", reason="stock_lost")
+    )
+    in_time = commands.NoteWillNotShip(
+        reason=capture.GivenReason("stock_lost"), source="ffo_x-1", lines=ALL
+    )
+    confirmed.after(lost_hold).when(in_time).then(
         capture.OrderCancelled(order_id="ord_x", reason="stock_lost")
     )
+
+
+def test_goods_that_left_before_the_stock_was_found_lost_are_delivered_and_paid() -> None:
+    lost_hold = commands.NoteNotReserved(shortages=())
+    confirmed.after(ship()).when(lost_hold).then_nothing()
+    too_late = confirmed.after(lost_hold, commands.NoteTooLateToCancel())
+    completed = too_late.after(ship(), captured(2125)).when(deliver()).events
+    assert isinstance(completed[-1], capture.OrderCompleted)
 
 
 def test_a_lapsed_authorisation_calls_off_what_has_not_left() -> None:
@@ -302,7 +317,7 @@ def test_what_nobody_paid_for_stays_failed_when_the_rest_is_let_go_of() -> None:
 
 def test_released_and_refunded_money_is_noted_after_the_end() -> None:
     voided = commands.NoteMoney(payment_id="pay_x", status="voided")
-    ended = confirmed.after(lose(6), commands.NoteNotReserved(shortages=()))
+    ended = confirmed.after(lose(6))
     ended.when(voided).then(money("voided", authorized=0))
     back = commands.NoteMoney(payment_id="pay_x", status="refunded", refunded_minor=2125)
     confirmed.after(ship(), captured(2125), deliver()).when(back).then(

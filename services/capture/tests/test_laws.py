@@ -219,3 +219,11 @@ def test_an_order_is_confirmed_only_with_stock_and_money(asked: list[commands.Co
 def test_every_event_survives_the_codec(asked: list[commands.Command]) -> None:
     for event in play(asked)[0]:
         assert type(event).model_validate_json(codec.encode(event)) == event
+
+
+@given(story)
+def test_no_order_is_cancelled_of_which_anything_left(asked: list[commands.Command]) -> None:
+    """The goods are on their way to the customer, so the order goes on, and is paid (I5)."""
+    events, _ = play(asked)
+    left = any(isinstance(event, capture.OrderFulfillmentRecorded) for event in events)
+    assert not (left and any(isinstance(event, capture.OrderCancelled) for event in events))

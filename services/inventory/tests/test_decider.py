@@ -155,6 +155,19 @@ def test_a_refused_location_is_never_chosen_again() -> None:
     assert [(s.requested, s.available) for s in again.shortages] == [(3, 0)]
 
 
+def test_a_refusal_is_answered_though_the_stock_was_lost_before() -> None:
+    """Else fulfillment would wait for ever for where the refused units come from instead."""
+    refuse = commands.Resource(fulfillment_order_id="ffo_1-1", location="main", lines=(line(3),))
+    late = ask(commands.Confirm(), main=0)
+    gone = RESERVATION.given(reserved(3), EXPIRED).after(late)
+    (answer,) = gone.when(ask(refuse, main=9, north=9)).events
+    assert isinstance(answer, inventory.ReservationResourced)
+    assert answer.allocations == ()
+    assert [(s.requested, s.available) for s in answer.shortages] == [(3, 0)]
+    assert holding.movements(gone.state, answer) == ()
+    gone.after(ask(refuse)).when(ask(refuse)).then_nothing()
+
+
 def source(quantity: int, **available: int) -> list[tuple[str, int]]:
     shelf = Shelf({"A": available}, {"main": 1, "north": 2})
     found = sourcing.source([line(quantity)], shelf)

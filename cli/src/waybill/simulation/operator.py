@@ -19,9 +19,8 @@ from waybill_runtime.rebuild import Incomplete, Rebuild
 from waybill_runtime.stored import TRANSIENT
 from waybill_runtime.unpark import Busy, NotParked
 
-TRIES = 30
-"""How often a fault is tried that had no effect yet."""
 AGAIN_S = 0.5
+"""Between two tries of a fault that had no effect yet."""
 
 
 class Operator:
@@ -34,6 +33,7 @@ class Operator:
         self._dice = random.Random(f"operator of {seed}")
         self._tasks: list[asyncio.Task[None]] = []
         self._paused: dict[str, Node] = {}
+        self._has_given_up = False
         weather.kill = self._kill_label
 
     async def work(self) -> None:
@@ -43,7 +43,8 @@ class Operator:
             self._go(self._strike(fault))
 
     async def rest(self) -> None:
-        """Return when everything that was begun has ended."""
+        """Return when everything that was begun has ended; what had no effect is given up."""
+        self._has_given_up = True
         while under_way := [task for task in self._tasks if not task.done()]:
             await asyncio.wait(under_way)
         for task in self._tasks:
@@ -97,8 +98,8 @@ class Operator:
     # --- one fault ------------------------------------------------------------------------
 
     async def _strike(self, fault: Fault) -> None:
-        """Until it had its effect, or that seems hopeless."""
-        for _ in range(TRIES):
+        """Until it had its effect, or nobody waits for that any more."""
+        while not self._has_given_up:
             with self._weather.seize(fault) as strike:
                 await self._try(strike, fault.target)
             if strike.has_struck:

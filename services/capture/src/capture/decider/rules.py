@@ -126,9 +126,10 @@ def _decide_confirmed(command: commands.Command, state: Confirmed) -> Sequence[O
             return _record(state, shipment_id, command.lines, delivered=True)
         case commands.NoteWillNotShip() if command.source not in state.lost_to:
             return _will_not_ship(command, state)
-        case commands.NoteNotReserved():
-            # The hold was lost between authorisation and confirmation.
-            return [_cancelled(order_id, "stock_lost")]
+        case commands.NoteNotReserved() if state.is_open:
+            # The hold was lost between authorisation and confirmation. The warehouses were told
+            # already and may have begun: what left by then is not ours to cancel.
+            return _request_cancellation("stock_lost", state)
         case commands.NoteDeclined(payment_id=payment_id):
             # The authorisation ran out and was not given again.
             return _payment_lost(payment_id, state)
@@ -185,7 +186,7 @@ def _will_not_ship(command: commands.NoteWillNotShip, state: Confirmed) -> Seque
 
 def _payment_lost(payment_id: str, state: Confirmed) -> Sequence[OrderEvent]:
     """Call off what has not left; what has left unpaid stays open, for people to see to."""
-    if any(line.open for line in state.lines.values()):
+    if state.is_open:
         return _request_cancellation("payment_expired", state)
     money = replace(state.money, payment_id=payment_id, failed=True)
     return [] if state.money.failed else [_payment(state.order.order_id, "failed", money)]
@@ -196,7 +197,7 @@ def _request_cancellation(
 ) -> Sequence[OrderEvent]:
     if state.cancelling is not None:
         return []
-    if not any(line.open for line in state.lines.values()):
+    if not state.is_open:
         raise CannotCancel("everything in the order was dispatched")
     return [OrderCancellationRequested(order_id=state.order.order_id, reason=reason)]
 

@@ -75,6 +75,11 @@ class Confirmed:
     lost_to: frozenset[str] = frozenset()
 
     @property
+    def is_open(self) -> bool:
+        """Whether any unit is neither cancelled nor shipped."""
+        return any(line.open for line in self.lines.values())
+
+    @property
     def due_minor(self) -> int:
         """What is to be captured for everything that is not cancelled."""
         goods = sum(

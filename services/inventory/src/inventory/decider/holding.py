@@ -93,6 +93,8 @@ def evolve(state: State, event: ReservationEvent) -> State:
             return _evolve_held(state, event)
         case Allocated():
             return _evolve_allocated(state, event)
+        case Ended() if isinstance(event, ReservationResourced):
+            return replace(state, told=state.told | {_refusal(event)})
         case Nothing() | Lost() | Ended():
             return state
         case _:
@@ -153,7 +155,7 @@ def _evolve_allocated(state: Allocated, event: _Later) -> State:
                 state,
                 units=plus(kept, event.allocations),
                 refused=state.refused | {event.from_location},
-                told=state.told | {mark_of("refused", event.fulfillment_order_id)},
+                told=state.told | {_refusal(event)},
             )
         case ReservationConfirmed() | ReservationExpired():
             return state
@@ -166,6 +168,10 @@ def _unless_empty(state: Held | Allocated) -> State:
     if state.units:
         return state
     return Ended(order_id=state.order_id, reservation_id=state.reservation_id, told=state.told)
+
+
+def _refusal(event: ReservationResourced) -> str:
+    return mark_of("refused", event.fulfillment_order_id)
 
 
 def mark_of(what: str, fulfillment_order_id: str) -> str:

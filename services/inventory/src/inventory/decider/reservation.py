@@ -256,26 +256,36 @@ def _unheld(command: Consume, why: str) -> str:
 
 
 def _resource(command: Resource, state: State, shelf: Shelf) -> Sequence[ReservationEvent]:
-    if not isinstance(state, Allocated):
-        return []
-    units = capped(state.units, command.location, command.lines)
-    if not units:
-        return []
-    wanted = [LineQuantity(line_id=u.line_id, sku=u.sku, quantity=u.quantity) for u in units]
-    places = sorted(state.refused | {command.location})
-    refused: Mapping[str, Exclusion] = dict.fromkeys(places, "refused")
-    sourced = sourcing.source(wanted, shelf, refused)
-    return [
-        ReservationResourced(
-            reservation_id=state.reservation_id,
-            order_id=state.order_id,
-            from_location=command.location,
-            fulfillment_order_id=command.fulfillment_order_id,
-            allocations=sourced.allocations,
-            shortages=sourced.shortages,
-            sourcing=sourced.decision,
-        )
-    ]
+    """Every refusal is answered, for the order waits for it: elsewhere, or not at all."""
+    match state:
+        case Allocated():
+            units = capped(state.units, command.location, command.lines)
+            wanted = [
+                LineQuantity(line_id=u.line_id, sku=u.sku, quantity=u.quantity) for u in units
+            ]
+            places = sorted(state.refused | {command.location})
+            refused: Mapping[str, Exclusion] = dict.fromkeys(places, "refused")
+            sourced = sourcing.source(wanted, shelf, refused)
+            return [_resourced(command, state, sourced)] if units else []
+        case Ended():
+            nowhere = sourcing.source(command.lines, Shelf({}), {command.location: "refused"})
+            return [_resourced(command, state, nowhere)]
+        case _:
+            return []
+
+
+def _resourced(
+    command: Resource, state: Allocated | Ended, sourced: Sourced
+) -> ReservationResourced:
+    return ReservationResourced(
+        reservation_id=state.reservation_id,
+        order_id=state.order_id,
+        from_location=command.location,
+        fulfillment_order_id=command.fulfillment_order_id,
+        allocations=sourced.allocations,
+        shortages=sourced.shortages,
+        sourcing=sourced.decision,
+    )
 
 
 def _give_up(command: GiveUp, state: State) -> Sequence[ReservationEvent]:
