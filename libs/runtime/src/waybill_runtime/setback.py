@@ -124,7 +124,7 @@ async def said(
 def _ours(sent: Message) -> Recorded | None:
     """The event that a message carries, if it is one of ours, where it belongs."""
     try:
-        event = intake.opened(sent.topic, sent.key, sent.headers, sent.value)
+        event = intake.said(sent)
         StreamId.parse(event.stream)
         model = codec.decode(event)
     except (Poison, InvalidEvent, UnknownType, ValueError):
