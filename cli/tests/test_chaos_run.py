@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from waybill import ports
+from waybill import ledger, ports
 from waybill.audit.evidence import Finding
 from waybill.chaos import auditing, history, kinds, run, settling
 from waybill.chaos.ground import Ground, NotStruck
@@ -16,6 +16,7 @@ from waybill.chaos.house import House
 from waybill.chaos.load import Load
 from waybill.chaos.plan import Fault, Kind
 from waybill.chaos.rebalances import Rebalances
+from waybill.failure import Failure
 from waybill_runtime.clock import SystemClock
 
 SAID: list[str] = []
@@ -110,6 +111,35 @@ async def test_the_next_segment_goes_on_where_the_history_ends(staged: Path) -> 
     assert [one.first_fault for one in again.segments] == [1, first.next_fault]
     assert history.read(House(staged, "postgres", SystemClock()).home) == again
     assert again.reached()["orders"] == 2
+
+
+async def test_a_segment_whose_audit_broke_is_written_down_and_the_next_goes_on_behind_it(
+    staged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = House(staged, "postgres", SystemClock()).home
+
+    async def breaks(ground: Ground) -> auditing.Audited:
+        (before,) = history.read(home).segments
+        assert (before.acknowledged, before.judged) == (1, False)
+        raise Failure("The audit broke.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(auditing, "audit", breaks)
+        with pytest.raises(Failure):
+            await segment(staged)
+    again = (await segment(staged)).history
+    assert [one.judged for one in again.segments] == [False, True]
+    assert [one.first_fault for one in again.segments] == [1, again.segments[0].next_fault]
+
+
+async def test_orders_of_a_segment_that_was_cut_off_are_not_placed_again(staged: Path) -> None:
+    past = (await segment(staged)).history
+    home = House(staged, "postgres", SystemClock()).home
+    assert history.first_order(home, past, 1) == past.next_order
+    with closing(ledger.Ledger(staged / ledger.FOLDER / "chaos-2.jsonl")) as book:
+        book.posted("chaos-1-40", b"{}", 201, "ord_x", b"{}")
+        book.posted("demo-77", b"{}", 201, "ord_y", b"{}")
+    assert history.first_order(home, past, 1) == 41 + history.ON_THEIR_WAY_MAX
 
 
 async def test_a_proxy_stands_between_each_service_and_its_stores_and_partners(

@@ -1,12 +1,16 @@
 """What a chaos run has to come to: whatever falls short is said, and fails it."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from waybill.audit.evidence import Finding, Violation, place
 from waybill.chaos import auditing, history, recovery, verdict
 from waybill.chaos.conduct import Struck
+from waybill.chaos.faults import messages
+from waybill.chaos.ground import Ground
 from waybill.chaos.plan import Asked
 from waybill.chaos.run import Outcome
 from waybill.proof import GUARANTEES
@@ -143,6 +147,25 @@ def test_only_the_very_messages_that_we_planted_are_set_aside() -> None:
     kept, planted = auditing.apart([ours, other, late, elsewhere], places)
     assert planted == [ours]
     assert kept == [other, late, elsewhere]
+
+
+async def test_an_audit_has_the_longer_the_more_orders_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[float] = []
+
+    async def command(*_: str, within_s: float) -> tuple[int, str]:
+        given.append(within_s)
+        return 0, '{"notes": [], "guarantees": []}'
+
+    async def none(_: object) -> list[tuple[object, int]]:
+        return []
+
+    monkeypatch.setattr(messages, "planted_places", none)
+    for orders in (1, 50_001):
+        ground = SimpleNamespace(load=SimpleNamespace(next_number=orders), command=command)
+        await auditing.audit(cast(Ground, ground))
+    assert given[1] - given[0] == pytest.approx(50_000 * auditing.AUDIT_S_PER_ORDER)
 
 
 def test_work_is_what_the_counters_of_deliveries_sends_and_jobs_come_to() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["post", "poll"]
+FOLDER = "ledger"
+"""Of a home: where its clients' ledgers lie."""
 FIRST_REFUSAL = 400
 """Of the status codes."""
 

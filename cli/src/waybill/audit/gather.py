@@ -85,7 +85,7 @@ class _Gathering:
         if settled and (busy := await quiet.wait(self._on, QUIET_S)):
             self._notes.append(f"not everything was quiet when it was read: {busy}")
         at = self._on["capture"].clock.now()
-        clients = list(ledger.read(self._system.home.path / "ledger"))
+        clients = list(ledger.read(self._system.home.path / ledger.FOLDER))
         events = await self._events()
         evidence = replace(
             Evidence.of_the_log_alone(at, events), clients=clients, require_settled=settled

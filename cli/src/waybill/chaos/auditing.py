@@ -14,6 +14,9 @@ from waybill.chaos.ground import Ground
 from waybill.failure import FAILED, Failure
 
 STRAY = ("I10", "stray")
+AUDIT_S = 400.0
+AUDIT_S_PER_ORDER = 0.05
+"""An audit reads all that ever was on the stores; it takes some 0.02 s for an order."""
 
 
 @dataclass(slots=True)
@@ -40,7 +43,8 @@ async def audit(ground: Ground) -> Audited:
     Raises:
         Failure: the audit itself broke.
     """
-    code, text = await ground.command("audit", "--settled", "--json")
+    within_s = AUDIT_S + AUDIT_S_PER_ORDER * ground.load.next_number
+    code, text = await ground.command("audit", "--settled", "--json", within_s=within_s)
     try:
         told = json.loads(text)
     except ValueError:

@@ -114,7 +114,9 @@ class Ground:
         since_s = self.clock.monotonic_s() - within_s
         return [*self.under_way.values(), *(one for at_s, one in self.healed if at_s >= since_s)]
 
-    async def command(self, *arguments: str) -> tuple[int, str]:
+    async def command(
+        self, *arguments: str, within_s: float = COMMAND_TIMEOUT_S
+    ) -> tuple[int, str]:
         """Run `waybill` on this system; answers its exit code and what it said on stdout."""
         process = await asyncio.create_subprocess_exec(
             *programs.python("waybill"),
@@ -126,12 +128,12 @@ class Ground:
             env=self.house.environment(),
         )
         try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            async with asyncio.timeout(within_s):
                 out, err = await process.communicate()
         except TimeoutError:
             process.kill()
             await process.wait()
-            return -1, f"no end within {COMMAND_TIMEOUT_S:.0f} s"
+            return -1, f"no end within {within_s:.0f} s"
         return process.returncode or 0, (out or err).decode(errors="replace")
 
 

@@ -11,11 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from waybill import ledger
 from waybill.chaos.conduct import Struck
 from waybill.chaos.recovery import Recovered, p99
 from waybill.home import Home, write_whole
 
 FILE = "chaos.json"
+ON_THEIR_WAY_MAX = 1_000
+"""More orders than customers can have posted without an answer when a run is cut off."""
 
 
 class Segment(BaseModel):
@@ -52,6 +55,9 @@ class Segment(BaseModel):
     violations: list[str]
     unchecked: list[str]
     """What its audits could not look at, by guarantee."""
+    judged: bool = True
+    """Whether its audits came to an end. Else those of the next segment judge its orders: an audit
+    reads all that ever was on the stores."""
 
 
 class History(BaseModel):
@@ -125,6 +131,19 @@ class History(BaseModel):
             "broker_restarts": by_kind.get("broker-stop", 0) + by_kind.get("broker-kill", 0),
             "rebalances": sum(s.rebalances for s in segments),
         }
+
+
+def first_order(home: Home, past: History, seed: int) -> int:
+    """The next number that no order of this home has, that of a run cut off before its end
+    included: the ledgers know it, but for those that were on their way.
+    """
+    keys = (
+        line.key.removeprefix(f"chaos-{seed}-")
+        for line in ledger.read(home.path / ledger.FOLDER)
+        if isinstance(line, ledger.Posted)
+    )
+    last = max((int(number) for number in keys if number.isdigit()), default=0)
+    return past.next_order if last < past.next_order else last + 1 + ON_THEIR_WAY_MAX
 
 
 def read(home: Home) -> History:

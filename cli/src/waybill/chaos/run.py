@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -68,8 +69,10 @@ async def segment(path: Path, wish: Wish, clock: Clock, tell: Tell) -> Outcome:
     tell("starting")
     try:
         await house.open()
-        with closing(ledger.Ledger(house.home.path / "ledger" / f"chaos-{number}.jsonl")) as book:
-            return await _with_clients(house, past, wish, clock, tell, book)
+        first = history.first_order(house.home, past, wish.seed)
+        file = house.home.path / ledger.FOLDER / f"chaos-{number}.jsonl"
+        with closing(ledger.Ledger(file)) as book:
+            return await _with_clients(house, past, wish, clock, tell, book, first)
     finally:
         await house.close()
 
@@ -81,12 +84,13 @@ async def _with_clients(
     clock: Clock,
     tell: Tell,
     book: ledger.Ledger,
+    first: int,
 ) -> Outcome:
     async with (
         shops.opened(house.system.values, book, clock) as shop,
         httpx.AsyncClient(timeout=10.0, trust_env=False) as http,
     ):
-        load = Load(shop, book, clock, seed=wish.seed, first=past.next_order, at_once=wish.at_once)
+        load = Load(shop, book, clock, seed=wish.seed, first=first, at_once=wish.at_once)
         return await _Run(house, past, wish, clock, tell, load, http).run()
 
 
@@ -105,6 +109,7 @@ class _Run:
     ) -> None:
         self._house, self._past, self._wish = house, past, wish
         self._clock, self._tell, self._load = clock, tell, load
+        self._first_order = load.next_number
         recovery = Recovery(http, clock, self._urls, lambda: self._ground.under_way)
         self._ground = Ground(house, load, recovery, http, clock)
         self._ground.planted += past.planted
@@ -119,49 +124,60 @@ class _Run:
         await self._load.stock()
         quiet_s, left = await self._storm(begun_s)
         stormed_s = self._clock.monotonic_s() - begun_s
+        segment = self._stormed(begun, stormed_s, quiet_s, left)
+        self._past.segments.append(segment)
+        history.write(self._house.home, self._past)
         self._tell("auditing")
         first = await auditing.audit(self._ground)
         self._tell("restarting everything")
         await self._house.down()
         await self._house.up()
-        again_s, left_again = await settling.settle(self._ground, self._tell)
+        segment.restarted_quiet_s, left_again = await settling.settle(self._ground, self._tell)
+        segment.still_waiting |= left_again
         self._tell("auditing again")
         second = await auditing.audit(self._ground)
-        load, counts = self._load, self._load.counts
-        self._past.segments.append(
-            history.Segment(
-                seed=self._wish.seed,
-                bus=self._wish.bus,
-                command=self._wish.command,
-                commit=proof.commit(),
-                started_at=begun,
-                duration_s=round(stormed_s, 1),
-                first_order=self._past.next_order,
-                next_order=load.next_number,
-                first_fault=self._past.next_fault,
-                next_fault=self._past.next_fault + planned(self._wish.faults),
-                asked_faults=self._wish.faults,
-                acknowledged=counts.acknowledged,
-                unknown=counts.unknown,
-                refused=dict(counts.refused),
-                gave_up=counts.gave_up,
-                looks=counts.looks,
-                ended=dict(counts.ended),
-                kinds=dict(counts.kinds),
-                faults=[asdict(one) for one in self._conductor.done],
-                recovered=[asdict(one) for one in self._ground.recovery.found],
-                told=list(self._ground.told),
-                planted=self._ground.planted[len(self._past.planted) :],
-                quiet_s=quiet_s,
-                restarted_quiet_s=again_s,
-                still_waiting={**left, **left_again},
-                rebalances=self._rebalances.count,
-                violations=[*first.violations, *second.violations],
-                unchecked=[*first.unchecked, *second.unchecked],
-            )
-        )
+        segment.violations = [*first.violations, *second.violations]
+        segment.unchecked = [*first.unchecked, *second.unchecked]
+        segment.judged = True
         history.write(self._house.home, self._past)
         return Outcome(self._past, second.findings, second.planted)
+
+    def _stormed(
+        self, begun: datetime, stormed_s: float, quiet_s: float, left: Mapping[str, object]
+    ) -> history.Segment:
+        """What there is to say before the audits: written down, so that none of it is lost."""
+        load, counts = self._load, self._load.counts
+        return history.Segment(
+            seed=self._wish.seed,
+            bus=self._wish.bus,
+            command=self._wish.command,
+            commit=proof.commit(),
+            started_at=begun,
+            duration_s=round(stormed_s, 1),
+            first_order=self._first_order,
+            next_order=load.next_number,
+            first_fault=self._past.next_fault,
+            next_fault=self._past.next_fault + planned(self._wish.faults),
+            asked_faults=self._wish.faults,
+            acknowledged=counts.acknowledged,
+            unknown=counts.unknown,
+            refused=dict(counts.refused),
+            gave_up=counts.gave_up,
+            looks=counts.looks,
+            ended=dict(counts.ended),
+            kinds=dict(counts.kinds),
+            faults=[asdict(one) for one in self._conductor.done],
+            recovered=[asdict(one) for one in self._ground.recovery.found],
+            told=list(self._ground.told),
+            planted=self._ground.planted[len(self._past.planted) :],
+            quiet_s=quiet_s,
+            restarted_quiet_s=0.0,
+            still_waiting=dict(left),
+            rebalances=self._rebalances.count,
+            violations=[],
+            unchecked=[],
+            judged=False,
+        )
 
     async def _storm(self, begun_s: float) -> tuple[float, Mapping[str, object]]:
         """Load and faults, then load's end and the quiet; answers how long quiet took to come."""

@@ -126,7 +126,7 @@ async def soak(path: Path, wish: Wish, clock: Clock, tell: Callable[[str], None]
     try:
         await house.open()
         async with AsyncExitStack() as stack:
-            book = ledger.Ledger(house.home.path / "ledger" / "soak.jsonl")
+            book = ledger.Ledger(house.home.path / ledger.FOLDER / "soak.jsonl")
             stack.callback(book.close)
             shop = await stack.enter_async_context(shops.opened(house.system.values, book, clock))
             http = await stack.enter_async_context(httpx.AsyncClient(timeout=10.0, trust_env=False))

@@ -14,7 +14,7 @@ from waybill.commands.audit import audit
 from waybill.demo import script
 from waybill.demo.stage import ENDED, Board
 from waybill.failure import FAILED, UNAVAILABLE, Failure
-from waybill.ledger import Ledger
+from waybill.ledger import FOLDER, Ledger
 from waybill_runtime.clock import SystemClock
 from waybill_runtime.ids import RandomIds
 
@@ -45,7 +45,7 @@ def demo(
 
 async def _play(home: homes.Home, values: Mapping[str, str], seconds: int, pause_s: float) -> Board:
     run = RandomIds(CLOCK).new("demo")
-    ledger = Ledger(home.path / "ledger" / f"{run}.jsonl")
+    ledger = Ledger(home.path / FOLDER / f"{run}.jsonl")
     board = Board(script.ORDERS)
     live = (
         Live(console=show.out, refresh_per_second=8, transient=False)

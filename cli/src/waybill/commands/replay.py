@@ -12,7 +12,7 @@ from waybill import shop, show, state, system
 from waybill.audit import gather, oracles
 from waybill.audit import report as audits
 from waybill.failure import FAILED, UNAVAILABLE, Failure
-from waybill.ledger import Ledger
+from waybill.ledger import FOLDER, Ledger
 from waybill.replay import plan as plans
 from waybill.replay import play, reading, report
 from waybill.replay.checkpoint import Checkpoint
@@ -78,7 +78,7 @@ async def _play(
     home: homes.Home, values: Mapping[str, str], plan: plans.Plan, sha256: str, at_once: int
 ) -> tuple[play.Played, shop.Counts]:
     kept = Checkpoint(home.path / "replay" / f"{sha256[:12]}.jsonl", sha256)
-    ledger = Ledger(home.path / "ledger" / f"replay-{sha256[:12]}.jsonl")
+    ledger = Ledger(home.path / FOLDER / f"replay-{sha256[:12]}.jsonl")
     try:
         async with shop.opened(values, ledger, CLOCK) as client:
             played = await play.Player(client, kept, CLOCK, at_once=at_once).play(plan)

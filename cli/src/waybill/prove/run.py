@@ -144,7 +144,7 @@ async def prove(
     limits = httpx.Limits(max_connections=256)
     try:
         await house.open()
-        book = ledger.Ledger(house.home.path / "ledger" / f"{name}.jsonl")
+        book = ledger.Ledger(house.home.path / ledger.FOLDER / f"{name}.jsonl")
         async with HttpClient(timeout=30.0, trust_env=False, limits=limits) as http:
             shop = shops.Shop(http, house.system.values, book, clock)
             asked, reached = await PLAYS[name](Stage(shop, house, http, size, tell))
