@@ -18,11 +18,13 @@ import pytest
 from waybill.audit.evidence import Evidence
 from waybill.programs import SERVICES
 from waybill.simulation import evidence, faults, runs, storefront, wire
+from waybill.simulation.backoffice import BackOffice
 from waybill.simulation.day import simulate
 from waybill.simulation.shared import Compositions
 from waybill.simulation.system import Node, System, compose_here
 from waybill.simulation.weather import Weather
 from waybill_events.catalogue import CATALOGUE
+from waybill_events.fulfillment import ShipmentDispatched
 from waybill_runtime.adapters.memory.bus import MemoryConsumer
 from waybill_runtime.ids import RandomIds
 from waybill_runtime.testing.seeded_loop import SeededLoop
@@ -291,3 +293,18 @@ def test_each_kind_of_fault_has_its_effect_and_is_survived(kind: str) -> None:
     assert float(count)
     assert said == kind
     assert kind in EFFECTS[effect]
+
+
+def test_staff_book_in_what_left_without_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long day, for it takes goods sold out between a hold that lapsed and its parcel."""
+    booked: list[str] = []
+    book_in = BackOffice._book_in
+
+    async def noted(self: BackOffice, shipment: ShipmentDispatched) -> None:
+        booked.append(shipment.shipment_id)
+        await book_in(self, shipment)
+
+    monkeypatch.setattr(BackOffice, "_book_in", noted)
+    day = simulate(93, orders=100)
+    assert booked, "no parcel left without a hold: find another seed"
+    assert list(day.violations) == []

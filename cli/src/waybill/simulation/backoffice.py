@@ -1,11 +1,13 @@
 """The back office of a simulated day: what staff do beside selling, a little of each.
 
 They count and correct shelves, set reorder points, note what customers want to hear, give money
-back, forget people, and cancel what no carrier takes. All over HTTP, as any staff would.
+back, forget people, cancel what no carrier takes, and book in what left without a hold. All over
+HTTP, as any staff would.
 """
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import islice
 from typing import Any
@@ -14,8 +16,11 @@ from waybill.simulation.calls import Caller
 from waybill.simulation.storefront import CUSTOMERS, Storefront
 from waybill.simulation.system import System
 from waybill.simulation.weather import Weather
-from waybill_events.fulfillment import LabelFailed
+from waybill_events import codec
+from waybill_events.fulfillment import LabelFailed, ShipmentDispatched
+from waybill_runtime import intake
 
+UNHELD = "ShippedUnheld"
 CHORES = 3
 """Of the stock and of what customers want to hear, in a day."""
 REFUNDS = 0.25
@@ -25,6 +30,8 @@ ERASES_EARLY = 0.25
 PATIENCE = 6
 """How often somebody looks whether an order has come so far, with `LOOK_S` between."""
 LOOK_S = 2.0
+BOOK_AGAIN_S = 5.0
+"""Units that were booked in for a shipment may have gone to somebody else before it was retried."""
 ENDED = frozenset({"completed", "rejected", "cancelled", "expired"})
 
 
@@ -41,6 +48,7 @@ class BackOffice:
         self._known = 0
         self._read = 0
         self._asked = 0
+        self._book_s: dict[int, float] = {}
 
     def open(self, span_s: float) -> None:
         """Begin the day's chores, spread over so many seconds."""
@@ -60,6 +68,8 @@ class BackOffice:
                 self._go(self._forget_early(order_id) if early else self._forget(order_id))
         for order_id in self._stuck():
             self._go(self._cancel(order_id))
+        for shipment in self._unheld():
+            self._go(self._book_in(shipment))
 
     async def close(self) -> None:
         """Return when everything that was begun has ended."""
@@ -135,6 +145,27 @@ class BackOffice:
         new = islice(events.values(), self._read, None)  # what was said stays said
         self._read = len(events)
         return [event.key for event in new if event.type == LabelFailed.TYPE]
+
+    def _unheld(self) -> Sequence[ShipmentDispatched]:
+        """What inventory cannot take off its books, as whoever is shown its parked keys sees it."""
+        now_s = asyncio.get_running_loop().time()
+        found = []
+        for row in self._running.world.database("inventory").rows.parked.values():
+            at = row.parked
+            if not at.reason.startswith(UNHELD) or now_s < self._book_s.get(at.position, 0.0):
+                continue
+            self._book_s[at.position] = now_s + BOOK_AGAIN_S
+            said = codec.decode(intake.opened(at.partition.topic, at.key, at.headers, at.value))
+            found += [said] if isinstance(said, ShipmentDispatched) else []
+        return found
+
+    async def _book_in(self, shipment: ShipmentDispatched) -> None:
+        units = Counter[str]()
+        for line in shipment.lines:
+            units[line.sku] += line.quantity
+        lines = [{"sku": sku, "delta": quantity} for sku, quantity in units.items()]
+        body = {"location": shipment.location, "reason": "left_without_a_hold", "lines": lines}
+        await self._ask("inventory", "POST", "/v1/stock/adjustments", body)
 
     async def _has_ended(self, order_id: str) -> bool:
         """Whether it ended while somebody looked."""

@@ -251,7 +251,7 @@ def _count(parts: Sequence[Allocation] | Sequence[LineQuantity]) -> int:
 def _unheld(command: Consume, why: str) -> str:
     return (
         f"{command.shipment_id} took {_count(command.lines)} units from {command.location}, but "
-        f"{why}. Count that shelf, book what is there, then retry."
+        f"{why}. Book them in by an adjustment, retry, then count that shelf."
     )
 
 
