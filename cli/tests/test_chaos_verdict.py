@@ -101,6 +101,7 @@ def test_a_run_that_came_to_what_was_asked_passes() -> None:
         ({"violations": ["I1: lost"]}, "1 violations"),
         ({"unchecked": ["I4: no captures"]}, "1 things that an audit could not look at"),
         ({"told": [rebuilt("different", refused=0)]}, "rebuilds equal: 0 of 1"),
+        ({"told": [rebuilt("failed", refused=0)]}, "rebuilds equal: 0 of 1"),
         ({"told": [rebuilt("equal", refused=2)]}, "2 reads refused during rebuilds"),
     ],
 )
@@ -147,6 +148,12 @@ def test_only_the_very_messages_that_we_planted_are_set_aside() -> None:
     kept, planted = auditing.apart([ours, other, late, elsewhere], places)
     assert planted == [ours]
     assert kept == [other, late, elsewhere]
+
+
+def test_a_rebuild_that_was_broken_off_is_told_apart_and_its_reads_count() -> None:
+    found = history.History(segments=[segment(told=[rebuilt("broken off", refused=2)])]).reached()
+    assert (found["rebuilds"], found["rebuilds_broken_off"]) == (0, 1)
+    assert found["rebuild_reads_refused"] == 2
 
 
 async def test_an_audit_has_the_longer_the_more_orders_there_are(

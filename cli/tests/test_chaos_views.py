@@ -15,6 +15,7 @@ from waybill.chaos.ground import Ground, NotStruck
 from waybill.chaos.load import Placed
 from waybill.chaos.plan import Fault
 from waybill.commands import projections
+from waybill.failure import UNAVAILABLE
 from waybill_runtime.rebuild import Comparison
 from waybill_runtime.testing.world import World, simulate
 
@@ -38,6 +39,7 @@ def said(live: str, rebuilt: str, documents: int = 4, missing: Sequence[str] = (
         (0, "customer equal", ("failed", 0)),
         (0, "", ("failed", 0)),
         (1, said("ab", "ab"), ("failed", 0)),
+        (UNAVAILABLE, "A store or the bus does not answer", ("broken off", 0)),
     ],
 )
 def test_equal_is_what_has_two_hashes_that_are_the_same(

@@ -103,7 +103,8 @@ class History(BaseModel):
 
     def reached(self) -> Mapping[str, float]:
         """What a proof asks for, over all segments."""
-        rebuilds = self.rebuilds()
+        tried = self.rebuilds()
+        rebuilds = [one for one in tried if one["verdict"] != "broken off"]
         segments = self.segments
         by_kind = self.by_kind()
         return {
@@ -126,8 +127,9 @@ class History(BaseModel):
             "postgres_recovery_alone_p99_s": p99(self.recovery("postgres", alone=True)),
             "rebuilds": len(rebuilds),
             "rebuilds_equal": sum(one["verdict"] == "equal" for one in rebuilds),
-            "rebuild_reads": sum(int(one["reads"]["answered"]) for one in rebuilds),
-            "rebuild_reads_refused": sum(int(one["reads"]["refused"]) for one in rebuilds),
+            "rebuilds_broken_off": len(tried) - len(rebuilds),
+            "rebuild_reads": sum(int(one["reads"]["answered"]) for one in tried),
+            "rebuild_reads_refused": sum(int(one["reads"]["refused"]) for one in tried),
             "broker_restarts": by_kind.get("broker-stop", 0) + by_kind.get("broker-kill", 0),
             "rebalances": sum(s.rebalances for s in segments),
         }

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import math
 import signal
 import socket
 import sys
@@ -155,9 +156,8 @@ async def _serve(settings: S, compose: Compose[S]) -> None:
         address=Rate(per_s=settings.address_requests_per_s, burst=settings.address_burst),
     )
     try:
-        await topics_made(infrastructure)
         own = service.own_topics
-        gone = await _lost(infrastructure, own)
+        gone = await looked(infrastructure, own)
         is_halted = bool(gone)
         app: ASGIApp = service.app(ring, limits)
         if is_halted:
@@ -193,22 +193,37 @@ def _spare_the_collector() -> None:
     gc.set_threshold(COLLECT_EVERY)
 
 
-async def topics_made(infrastructure: Infrastructure) -> None:
+async def looked(infrastructure: Infrastructure, own: Sequence[str]) -> Sequence[Recorded]:
+    """What our store has lost of these own topics: known before anything is served.
+
+    Who has no topics has nothing to lose, and shows what it has while the bus is away.
+
+    Raises:
+        StoreUnavailable, BusUnavailable: they did not answer for BUS_WAIT_S.
+    """
+    if not own:
+        return ()
+    await topics_made(infrastructure)
+    return await _lost(infrastructure, own)
+
+
+async def topics_made(infrastructure: Infrastructure, within_s: float = BUS_WAIT_S) -> None:
     """Make what topics are missing, once the bus answers: a start costs more than a wait.
 
     Raises:
-        BusUnavailable: it did not answer for BUS_WAIT_S.
+        BusUnavailable: it did not answer within the time.
     """
     clock = infrastructure.clock
-    deadline_s = clock.monotonic_s() + BUS_WAIT_S
-    while True:
+    deadline_s = clock.monotonic_s() + within_s
+    while not infrastructure.stopping:
         try:
             return await infrastructure.bus.ensure_topics(sorted(TOPICS))
         except BusUnavailable as error:
             if clock.monotonic_s() > deadline_s:
                 raise
             log.warning("bus unavailable", error=str(error))
-        await asyncio.sleep(BUS_PAUSE_S * infrastructure.ids.jitter())
+        await infrastructure.stopping.wait(BUS_PAUSE_S * infrastructure.ids.jitter())
+    return None
 
 
 async def _lost(infrastructure: Infrastructure, own: Sequence[str]) -> Sequence[Recorded]:
@@ -266,7 +281,12 @@ async def _stop_when_told(
 
 
 async def _work(service: Service, infrastructure: Infrastructure, *, shares_process: bool) -> None:
-    """The worker's parts; once stopping, they have STOP_S to finish what they are at."""
+    """The worker's parts; once stopping, they have STOP_S to finish what they are at.
+
+    Who only shows serves already, and waits for the bus as long as a consumer does: till it comes.
+    """
+    if not service.own_topics:
+        await topics_made(infrastructure, within_s=math.inf)
     async with alongside(service.run_parts(shares_process=shares_process)) as parts:
         await infrastructure.stopping.wait()
         await asyncio.wait([parts], timeout=STOP_S)

@@ -12,12 +12,14 @@ import httpx
 from waybill import registry
 from waybill.chaos.ground import Ground, NotStruck
 from waybill.chaos.plan import Fault
+from waybill.failure import UNAVAILABLE
 from waybill_runtime.lifecycle import alongside
 
 READ_EVERY_S = 0.1
 READ_TIMEOUT_S = 5.0
 WAIT_S = 200.0
 TRIES = 5
+"""With pauses between that grow from a second: brokers come back within ten."""
 KEPT = 3
 """So many views that were there are read again until the rebuild ends, beside the newest."""
 AWAY = frozenset({"tracking", "tracking.database", "postgres"})
@@ -25,7 +27,8 @@ HARMLESS = frozenset({"rebuild", "replica"})
 AWAY_FOR_S = 10.0
 """A fault on what tracking reads from excuses a read for so long after it has healed."""
 
-Verdict = Literal["equal", "different", "failed"]
+Verdict = Literal["equal", "different", "failed", "broken off"]
+"""`broken off`: store or bus were away each time; the live view is as it was, nothing compared."""
 Read = Literal[
     "answered", "unseen", "limited", "gone", "unavailable", "failed", "timed_out", "away"
 ]
@@ -45,9 +48,10 @@ async def rebuild(ground: Ground, fault: Fault) -> AsyncIterator[str]:
         done = [await _one(ground, fault, view.name) for view in registry.views(fault.target)]
     finally:
         ground.one_rebuild.release()
+    note = "; ".join(said for said, _ in done)
     if not any(documents for _, documents in done):
-        raise NotStruck("there was no document to build again")
-    yield "; ".join(said for said, _ in done)
+        raise NotStruck(f"nothing was compared: {note}")
+    yield note
 
 
 async def _one(ground: Ground, fault: Fault, view: str) -> tuple[str, int]:
@@ -64,7 +68,7 @@ async def _one(ground: Ground, fault: Fault, view: str) -> tuple[str, int]:
             )
             if code == 0:
                 break
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(2.0 ** (attempt - 1))
     verdict, documents = compared(fault.target, view, code, text)
     if verdict != "equal" or documents:
         ground.told.append(
@@ -94,6 +98,8 @@ def compared(service: str, view: str, code: int, text: str) -> tuple[Verdict, in
         text,
         re.MULTILINE,
     )
+    if code == UNAVAILABLE:
+        return "broken off", 0
     if code != 0 or found is None:
         return "failed", 0
     word, documents, live, rebuilt = found.groups()
