@@ -66,7 +66,7 @@ def expiry_by_app_clock() -> Iterator[Edit]:
     yield Edit(Service, "__init__", init)
 
 
-@bug("I3", "I11", situation="night")
+@bug("I3", situation="night")
 def release_after_commit() -> Iterator[Edit]:
     """The sweeper lets go of whatever is past its deadline, confirmed or not."""
 

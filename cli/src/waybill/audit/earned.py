@@ -4,9 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from waybill.audit import gateway
+from waybill.audit.endings import ends
 from waybill.audit.evidence import Evidence, Finding
 from waybill.audit.facts import Json
-from waybill.audit.orders import due_minor, ends, shipped_minor
+from waybill.audit.orders import due_minor, shipped_minor
 
 
 def i5_money_follows_the_goods(evidence: Evidence) -> Finding:

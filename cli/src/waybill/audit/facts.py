@@ -38,6 +38,7 @@ class Unreadable:
 
 
 _PARCEL = ("fulfillment_order_id", "order_id", "shipment_id")
+_HOLD = ("order_id", "reservation_id")
 _MESSAGE = ("message_id", "order_id")
 _REFUND = ("order_id", "refund_id")
 _MOVED = ("sku", "moves", "levels")
@@ -47,7 +48,10 @@ KEPT: Mapping[str, Sequence[str]] = {
     "capture.order_lines_cancelled": ("order_id", "lines"),
     "capture.order_payment_recorded": ("order_id", "status"),
     "capture.recipient_erased": ("order_id", "recipient_ref"),
-    "inventory.stock_reserved": ("order_id", "reservation_id"),
+    "inventory.stock_reserved": _HOLD,
+    "inventory.reservation_confirmed": _HOLD,
+    "inventory.reservation_expired": _HOLD,
+    "inventory.reservation_released": _HOLD,
     "inventory.stock_received": ("location", "quantity", "levels"),
     "inventory.stock_adjusted": ("location", "delta", "levels"),
     "inventory.stock_counted": ("location", "counted", "levels"),
@@ -77,7 +81,7 @@ KEPT: Mapping[str, Sequence[str]] = {
 }
 """What each type, named without its version, must say for its guarantees to be judged."""
 
-ASIDE = ("recipient_ref",)
+ASIDE = ("recipient_ref", "fulfillment_order_id")
 """What is kept as well where it is said."""
 
 

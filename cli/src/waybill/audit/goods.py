@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from waybill.audit.endings import ends
 from waybill.audit.evidence import Evidence, Finding
 from waybill.audit.facts import Fact, Json
 
@@ -45,6 +46,7 @@ def i3_no_oversell(evidence: Evidence) -> Finding:
         finding.looked("SKUs")
         _fold_stock(evidence, finding, stream, facts)
         _fold_reservations(finding, stream, facts)
+    _what_is_confirmed_is_kept(evidence, finding)
     if evidence.require_settled:
         _what_left_was_consumed(evidence, finding)
     return finding
@@ -168,6 +170,46 @@ def _fold_reservations(finding: Finding, stream: str, facts: Sequence[Fact]) -> 
                     )
                 )
     finding.looked("reservations", len({reservation_id for reservation_id, _, _ in kept}))
+
+
+_HOLDS = frozenset(
+    f"inventory.{what}"
+    for what in (
+        "stock_reserved",
+        "reservation_confirmed",
+        "reservation_expired",
+        "reservation_released",
+    )
+)
+
+
+def _what_is_confirmed_is_kept(evidence: Evidence, finding: Finding) -> None:
+    """Units of a confirmed order go back with its end, or when a warehouse gives them up."""
+    streams: dict[str, list[Fact]] = defaultdict(list)
+    for fact in evidence.facts:
+        if fact.kind in _HOLDS:
+            streams[fact.recorded.stream].append(fact)
+    ended = ends(evidence)
+    for facts in streams.values():
+        is_confirmed = False
+        for fact in sorted(facts, key=lambda fact: fact.recorded.version):
+            order_id, reservation_id = fact.data["order_id"], fact.data["reservation_id"]
+            if fact.kind in ("inventory.stock_reserved", "inventory.reservation_confirmed"):
+                is_confirmed = fact.kind == "inventory.reservation_confirmed"
+            elif (
+                is_confirmed
+                and not fact.data.get("fulfillment_order_id")
+                and ended.get(order_id) in (None, "completed")
+            ):
+                finding.violations.append(
+                    finding.says(
+                        "let-go-though-confirmed",
+                        f"{reservation_id} was confirmed and let go of, and {order_id} is"
+                        f" {ended.get(order_id, 'open')}",
+                        reservation_id,
+                        order_id,
+                    )
+                )
 
 
 def kept_back(evidence: Evidence) -> Mapping[str, Sequence[str]]:

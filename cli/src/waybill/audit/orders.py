@@ -5,25 +5,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from waybill.audit import goods
+from waybill.audit.endings import ENDS, ends
 from waybill.audit.evidence import Evidence, Finding
 from waybill.audit.facts import Fact
 from waybill.ledger import Posted
 from waybill_runtime.http.idempotency import command_id
 
-ENDS: Mapping[str, str] = {
-    "capture.order_completed": "completed",
-    "capture.order_rejected": "rejected",
-    "capture.order_expired": "expired",
-    "capture.order_cancelled": "cancelled",
-}
-"""By kind of event: a type without its version."""
 STUCK = timedelta(seconds=60)
 IN_FLIGHT = "request-in-flight"
-
-
-def ends(evidence: Evidence) -> Mapping[str, str]:
-    """How each ended order ended."""
-    return {fact.data["order_id"]: ENDS[fact.kind] for fact in evidence.facts if fact.kind in ENDS}
 
 
 def acknowledged(evidence: Evidence) -> Mapping[str, Sequence[Posted]]:

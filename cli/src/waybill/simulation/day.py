@@ -12,10 +12,10 @@ from datetime import timedelta
 from itertools import islice
 
 from waybill import programs
+from waybill.audit.endings import ENDS
 from waybill.audit.evidence import Finding, OnBus, Violation
 from waybill.audit.facts import kind
 from waybill.audit.oracles import judge
-from waybill.audit.orders import ENDS
 from waybill.simulation import evidence, faults, faulty, logged, partners, system
 from waybill.simulation.backoffice import BackOffice
 from waybill.simulation.faults import Fault

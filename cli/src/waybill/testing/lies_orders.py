@@ -105,6 +105,19 @@ def a_parcel_left_and_the_books_do_not_know() -> Evidence:
     return replace(found, stock={"A": {"locations": [told]}})
 
 
+@lie("I3", "res_1 was confirmed and let go of, and ord_1 is completed")
+def a_confirmed_order_lost_its_units_to_its_deadline() -> Evidence:
+    about = {"reservation_id": "res_1", "order_id": "ord_1", "fulfillment_order_id": None}
+    told = ("stock_reserved", "reservation_confirmed", "reservation_released")
+    events = [
+        story.event(
+            f"e{29 + version}", f"inventory.{what}.v1", "reservation/ord_1", version, "e2", **about
+        )
+        for version, what in enumerate(told, start=1)
+    ]
+    return story.with_events(CLEAN, [*CLEAN.events, *events])
+
+
 # --- I6 -----------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ TOPICS = {
     "order": "orders",
     "recipient": "orders",
     "stock": "stock",
+    "reservation": "inventory",
     "payment": "payments",
     "fulfillment": "fulfillment",
     "notification": "notifications",
