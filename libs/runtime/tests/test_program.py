@@ -3,12 +3,13 @@
 import asyncio
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 
 from waybill_events.catalogue import TOPICS
 from waybill_runtime import program
-from waybill_runtime.bus import BusUnavailable
+from waybill_runtime.bus import Bus, BusUnavailable
 from waybill_runtime.infrastructure import Infrastructure
 from waybill_runtime.testing.world import World, simulate
 
@@ -28,7 +29,7 @@ class AwayBus:
 
 def beside(bus: AwayBus) -> Infrastructure:
     on = World().infrastructure("db")
-    return Infrastructure(on.store, bus, on.clock, on.ids, on.stopping)  # type: ignore[arg-type]
+    return Infrastructure(on.store, cast(Bus, bus), on.clock, on.ids, on.stopping)
 
 
 def started(away_s: float, within_s: float = program.BUS_WAIT_S) -> AwayBus:
@@ -57,10 +58,8 @@ def test_who_stops_waits_no_longer() -> None:
     async def main() -> AwayBus:
         bus = AwayBus(away_s=1e6)
         on = beside(bus)
-        waiting = asyncio.create_task(program.topics_made(on, math.inf))
-        await asyncio.sleep(5.0)
-        on.stopping.set()
-        await waiting
+        asyncio.get_running_loop().call_later(5.0, on.stopping.set)
+        await program.topics_made(on, math.inf)
         return bus
 
     assert simulate(1, main()).made == []
