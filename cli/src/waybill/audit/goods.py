@@ -1,7 +1,7 @@
 """Goods on the shelf: never oversold, and each unit accounted for (I3)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from waybill.audit.endings import ends
 from waybill.audit.evidence import Evidence, Finding
@@ -54,10 +54,14 @@ def i3_no_oversell(evidence: Evidence) -> Finding:
 
 def _stock_streams(evidence: Evidence) -> Mapping[str, Sequence[Fact]]:
     """The facts of each SKU's stream, in order."""
+    return _streams(fact for fact in evidence.facts if fact.recorded.topic == "stock")
+
+
+def _streams(found: Iterable[Fact]) -> Mapping[str, Sequence[Fact]]:
+    """These facts by stream, in order."""
     streams: dict[str, list[Fact]] = defaultdict(list)
-    for fact in evidence.facts:
-        if fact.recorded.topic == "stock":
-            streams[fact.recorded.stream].append(fact)
+    for fact in found:
+        streams[fact.recorded.stream].append(fact)
     for facts in streams.values():
         facts.sort(key=lambda fact: fact.recorded.version)
     return streams
@@ -172,27 +176,20 @@ def _fold_reservations(finding: Finding, stream: str, facts: Sequence[Fact]) -> 
     finding.looked("reservations", len({reservation_id for reservation_id, _, _ in kept}))
 
 
-_HOLDS = frozenset(
-    f"inventory.{what}"
-    for what in (
-        "stock_reserved",
-        "reservation_confirmed",
-        "reservation_expired",
-        "reservation_released",
-    )
+_HOLDS = (
+    "inventory.stock_reserved",
+    "inventory.reservation_confirmed",
+    "inventory.reservation_expired",
+    "inventory.reservation_released",
 )
 
 
 def _what_is_confirmed_is_kept(evidence: Evidence, finding: Finding) -> None:
     """Units of a confirmed order go back with its end, or when a warehouse gives them up."""
-    streams: dict[str, list[Fact]] = defaultdict(list)
-    for fact in evidence.facts:
-        if fact.kind in _HOLDS:
-            streams[fact.recorded.stream].append(fact)
     ended = ends(evidence)
-    for facts in streams.values():
+    for facts in _streams(fact for kind in _HOLDS for fact in evidence.of(kind)).values():
         is_confirmed = False
-        for fact in sorted(facts, key=lambda fact: fact.recorded.version):
+        for fact in facts:
             order_id, reservation_id = fact.data["order_id"], fact.data["reservation_id"]
             if fact.kind in ("inventory.stock_reserved", "inventory.reservation_confirmed"):
                 is_confirmed = fact.kind == "inventory.reservation_confirmed"

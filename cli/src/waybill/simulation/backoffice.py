@@ -18,7 +18,7 @@ from waybill.simulation.system import System
 from waybill.simulation.weather import Weather
 from waybill_events import codec
 from waybill_events.fulfillment import LabelFailed, ShipmentDispatched
-from waybill_runtime import intake
+from waybill_runtime import unpark
 
 UNHELD = "ShippedUnheld"
 CHORES = 3
@@ -155,7 +155,7 @@ class BackOffice:
             if not at.reason.startswith(UNHELD) or now_s < self._book_s.get(at.position, 0.0):
                 continue
             self._book_s[at.position] = now_s + BOOK_AGAIN_S
-            said = codec.decode(intake.opened(at.partition.topic, at.key, at.headers, at.value))
+            said = codec.decode(unpark.opened(at))
             found += [said] if isinstance(said, ShipmentDispatched) else []
         return found
 

@@ -256,17 +256,22 @@ def _unheld(command: Consume, why: str) -> str:
 
 
 def _resource(command: Resource, state: State, shelf: Shelf) -> Sequence[ReservationEvent]:
-    """Every refusal is answered, for the order waits for it: elsewhere, or not at all."""
+    """Who refuses units of the order is answered: elsewhere, or, once all has ended, nowhere.
+
+    The order waits for that, and so does a cancellation of it.
+    """
     match state:
         case Allocated():
             units = capped(state.units, command.location, command.lines)
+            if not units:
+                return []
             wanted = [
                 LineQuantity(line_id=u.line_id, sku=u.sku, quantity=u.quantity) for u in units
             ]
             places = sorted(state.refused | {command.location})
             refused: Mapping[str, Exclusion] = dict.fromkeys(places, "refused")
             sourced = sourcing.source(wanted, shelf, refused)
-            return [_resourced(command, state, sourced)] if units else []
+            return [_resourced(command, state, sourced)]
         case Ended():
             nowhere = sourcing.source(command.lines, Shelf({}), {command.location: "refused"})
             return [_resourced(command, state, nowhere)]
