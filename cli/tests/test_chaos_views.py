@@ -45,7 +45,13 @@ def said(live: str, rebuilt: str, documents: int = 4, missing: Sequence[str] = (
 def test_equal_is_what_has_two_hashes_that_are_the_same(
     code: int, text: str, told: tuple[str, int]
 ) -> None:
-    assert views.compared("tracking", "customer", code, text) == told
+    assert views.compared("tracking", "customer", [code], text) == told
+
+
+def test_broken_off_is_what_found_store_or_bus_away_each_time() -> None:
+    away = "A store or the bus does not answer"
+    assert views.compared("tracking", "customer", [UNAVAILABLE] * 5, away)[0] == "broken off"
+    assert views.compared("tracking", "customer", [1, UNAVAILABLE], away)[0] == "failed"
 
 
 class Tracking:

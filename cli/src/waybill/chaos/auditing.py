@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 
 from waybill.audit.evidence import Finding, Violation, place
 from waybill.chaos.faults import messages
-from waybill.chaos.ground import Ground
+from waybill.chaos.ground import COMMAND_TIMEOUT_S, Ground
 from waybill.failure import FAILED, Failure
 
 STRAY = ("I10", "stray")
-AUDIT_S = 400.0
 AUDIT_S_PER_ORDER = 0.05
-"""An audit reads all that ever was on the stores; it takes some 0.02 s for an order."""
+"""More than any command has: an audit reads all that ever was, some 0.02 s for an order."""
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ async def audit(ground: Ground) -> Audited:
     Raises:
         Failure: the audit itself broke.
     """
-    within_s = AUDIT_S + AUDIT_S_PER_ORDER * ground.load.next_number
+    within_s = COMMAND_TIMEOUT_S + AUDIT_S_PER_ORDER * ground.load.next_number
     code, text = await ground.command("audit", "--settled", "--json", within_s=within_s)
     try:
         told = json.loads(text)

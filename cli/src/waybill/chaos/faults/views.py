@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -61,15 +61,17 @@ async def _one(ground: Ground, fault: Fault, view: str) -> tuple[str, int]:
     """
     reads: Counter[str] = Counter(answered=0, refused=0)
     async with alongside(Reader(ground, fault, reads).run()):
-        for attempt in range(1, TRIES + 1):
-            tries = attempt
+        codes: list[int] = []
+        while len(codes) < TRIES:
+            if codes:
+                await asyncio.sleep(2.0 ** (len(codes) - 1))
             code, text = await ground.command(
                 "projections", "rebuild", view, "--service", fault.target
             )
+            codes.append(code)
             if code == 0:
                 break
-            await asyncio.sleep(2.0 ** (attempt - 1))
-    verdict, documents = compared(fault.target, view, code, text)
+    verdict, documents = compared(fault.target, view, codes, text)
     if verdict != "equal" or documents:
         ground.told.append(
             {
@@ -79,16 +81,18 @@ async def _one(ground: Ground, fault: Fault, view: str) -> tuple[str, int]:
                 "view": view,
                 "verdict": verdict,
                 "documents": documents,
-                "tries": tries,
+                "tries": len(codes),
                 "reads": dict(reads),
                 **({} if verdict == "equal" else {"said": text[-400:]}),
             }
         )
-    return f"{view} {verdict} after {tries} tries, {documents} documents", documents
+    return f"{view} {verdict} after {len(codes)} tries, {documents} documents", documents
 
 
-def compared(service: str, view: str, code: int, text: str) -> tuple[Verdict, int]:
+def compared(service: str, view: str, codes: Sequence[int], text: str) -> tuple[Verdict, int]:
     """What `waybill projections rebuild` came to, and of how many documents.
+
+    `codes` are the exit codes of all its tries, `text` is what the last one said.
 
     Equal is what has two hashes that are the same, whatever word stands before them.
     """
@@ -98,9 +102,9 @@ def compared(service: str, view: str, code: int, text: str) -> tuple[Verdict, in
         text,
         re.MULTILINE,
     )
-    if code == UNAVAILABLE:
+    if set(codes) == {UNAVAILABLE}:
         return "broken off", 0
-    if code != 0 or found is None:
+    if codes[-1] != 0 or found is None:
         return "failed", 0
     word, documents, live, rebuilt = found.groups()
     return ("equal" if word == "equal" and live == rebuilt else "different"), int(documents)
